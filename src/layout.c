@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * layout.c
+ *	  Arithmetic on the fields of an ID.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "layout.h"
+
+#define US_PER_MS	1000
+
+bool
+sf_layout_equal(const SfLayout *a, const SfLayout *b)
+{
+	for (int f = 0; f < SF_NUM_FIELDS; f++)
+	{
+		if (a->bits[f] != b->bits[f])
+			return false;
+		if (a->bits[f] > 0 && a->shift[f] != b->shift[f])
+			return false;
+	}
+	return a->tick_ms == b->tick_ms && a->epoch_ms == b->epoch_ms;
+}
+
+/*
+ * Can IDs of this layout be made?  They need a node ID and a sequence, they
+ * must stay positive as a bigint, and every bit must be known.
+ */
+bool
+sf_layout_can_issue(const SfLayout *layout)
+{
+	return layout->total_bits <= SF_MAX_ISSUED_BITS &&
+		layout->node_bits > 0 &&
+		sf_layout_has(layout, SF_SEQUENCE) &&
+		!sf_layout_has(layout, SF_TAIL);
+}
+
+/*
+ * The ID with these values.  The caller has checked that each of them fits
+ * its field; a field that the layout does not have must be given as 0.
+ */
+uint64_t
+sf_layout_compose(const SfLayout *layout, uint64_t tick, uint32_t node,
+				  uint32_t sequence)
+{
+	uint64_t	id = tick << layout->shift[SF_TIME];
+
+	if (sf_layout_has(layout, SF_NODE))
+		id |= (uint64_t) node << layout->shift[SF_NODE];
+	else
+	{
+		id |= (node & sf_max_value(layout->bits[SF_WORKER])) << layout->shift[SF_WORKER];
+		if (sf_layout_has(layout, SF_DATACENTER))
+			id |= (uint64_t) (node >> layout->bits[SF_WORKER]) << layout->shift[SF_DATACENTER];
+	}
+
+	return id | (uint64_t) sequence << layout->shift[SF_SEQUENCE];
+}
+
+static inline uint64_t
+field_of(const SfLayout *layout, uint64_t id, SfField field)
+{
+	return (id >> layout->shift[field]) & sf_max_value(layout->bits[field]);
+}
+
+/*
+ * Take an ID apart.  Returns false when it has bits above the layout's
+ * highest field: it cannot be an ID of this layout.
+ */
+bool
+sf_layout_split(const SfLayout *layout, uint64_t id, SfParts *parts)
+{
+	if (id > sf_max_value(layout->total_bits))
+		return false;
+
+	parts->tick = field_of(layout, id, SF_TIME);
+	parts->datacenter = field_of(layout, id, SF_DATACENTER);
+	parts->worker = field_of(layout, id, SF_WORKER);
+	if (sf_layout_has(layout, SF_NODE))
+		parts->node = field_of(layout, id, SF_NODE);
+	else
+		parts->node = parts->datacenter << layout->bits[SF_WORKER] | parts->worker;
+	parts->sequence = field_of(layout, id, SF_SEQUENCE);
+	parts->tail = field_of(layout, id, SF_TAIL);
+	return true;
+}
+
+/*
+ * The tick of an instant, given in microseconds since 1970: the tick that
+ * contains it, or with round_up the first tick that does not start before it.
+ */
+SfTickStatus
+sf_layout_tick(const SfLayout *layout, int64_t unix_us, bool round_up,
+			   uint64_t *tick)
+{
+	int64_t		tick_us = (int64_t) layout->tick_ms * US_PER_MS;
+	int64_t		since;
+
+	if (__builtin_sub_overflow(unix_us, layout->epoch_ms * US_PER_MS, &since))
+		return unix_us < 0 ? SF_TICK_BEFORE_EPOCH : SF_TICK_AFTER_END;
+	if (since < 0)
+		return SF_TICK_BEFORE_EPOCH;
+
+	*tick = (uint64_t) since / tick_us;
+	if (round_up && (uint64_t) since % tick_us != 0)
+		(*tick)++;
+	if (*tick > sf_max_value(layout->bits[SF_TIME]))
+		return SF_TICK_AFTER_END;
+	return SF_TICK_OK;
+}
+
+/*
+ * The start of a tick, in milliseconds since 1970.  Returns false where that
+ * does not fit into 64 bits.
+ */
+bool
+sf_layout_unix_ms(const SfLayout *layout, uint64_t tick, int64_t *unix_ms)
+{
+	int64_t		since;
+
+	return tick <= INT64_MAX &&
+		!__builtin_mul_overflow((int64_t) tick, (int64_t) layout->tick_ms, &since) &&
+		!__builtin_add_overflow(since, layout->epoch_ms, unix_ms);
+}

@@ -1,0 +1,89 @@
+# snowflake: 64-bit, time-ordered, cluster-unique IDs made inside PostgreSQL
+#
+#   make demo           install what is missing, build, start a private server, show a tour
+#   make test           the same set-up, then every test
+#   make                build the library           (PGXS)
+#   make install        install it                  (PGXS)
+#   make installcheck   SQL, isolation and TAP tests against the installed library,
+#                       in temporary servers; TEMP_INSTANCE=no uses the running one
+#   make bench          the quick benchmark
+#
+# PG_CONFIG=/path/to/pg_config chooses the PostgreSQL to build for.
+
+EXTENSION = snowflake
+MODULE_big = snowflake
+PGFILEDESC = "snowflake - 64-bit, time-ordered, cluster-unique IDs"
+
+OBJS = \
+	$(WIN32RES) \
+	src/snowflake.o \
+	src/guc.o \
+	src/layout.o \
+	src/layout_text.o \
+	src/step.o \
+	src/clock.o \
+	src/shared.o \
+	src/node.o \
+	src/generator.o \
+	src/functions.o \
+	src/decode.o \
+	src/status.o
+
+DATA = sql/snowflake--1.0.0.sql
+DOCS = README.md
+
+REGRESS = setup layout decode generate settings privileges errors
+ISOLATION = concurrent
+TAP_TESTS = 1
+PROVE_TESTS ?= test/t/*.pl
+
+# pg_regress looks for sql/ and expected/ at the top, the isolation tester for
+# specs/ and expected/ below test/.
+TEMP_INSTANCE ?= yes
+ifneq ($(TEMP_INSTANCE),no)
+REGRESS_OPTS = --temp-instance=$(CURDIR)/tmp_regress --temp-config=$(CURDIR)/test/snowflake.conf
+ISOLATION_OPTS = --temp-instance=$(CURDIR)/tmp_isolation --temp-config=$(CURDIR)/test/snowflake.conf
+else
+TAP_TESTS =
+endif
+ISOLATION_OPTS += --inputdir=test --outputdir=output_iso
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
+
+# The two commands for a newcomer work before there is anything to build with.
+.DEFAULT_GOAL := all
+
+STANDALONE = demo test help clean-demo lint unit
+
+.PHONY: $(STANDALONE) bench
+
+demo:
+	@PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/demo.sh
+
+test:
+	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
+
+unit:
+	@$(MAKE) --no-print-directory -C test/unit check
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+ifneq ($(wildcard $(PGXS)),)
+ifneq ($(wildcard $(PG_HEADER)),)
+HAVE_PGXS = yes
+endif
+endif
+
+ifeq ($(HAVE_PGXS),yes)
+PG_CPPFLAGS = -I$(srcdir)/src
+include $(PGXS)
+$(filter %.o,$(OBJS)): $(wildcard src/*.h)
+else ifneq ($(filter-out $(STANDALONE),$(or $(MAKECMDGOALS),all)),)
+$(error The server development files of PostgreSQL were not found with PG_CONFIG=$(PG_CONFIG); install the package postgresql-server-dev-NN, or name another pg_config with "make PG_CONFIG=/path/to/pg_config", or let "make demo" install what is missing)
+endif
+
+bench: all
+	@PG_CONFIG='$(PG_CONFIG)' bench/run.sh

@@ -1,0 +1,227 @@
+/* sql/snowflake--1.0.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION snowflake" to load this file. \quit
+
+--
+-- Making IDs
+--
+
+CREATE FUNCTION snowflake_next()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_next'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_next() IS
+'a new ID, greater than every ID that this server has made before';
+
+CREATE FUNCTION snowflake_next_batch(count integer)
+RETURNS SETOF bigint
+AS 'MODULE_PATHNAME', 'snowflake_next_batch'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_next_batch(integer) IS
+'that many new IDs, rising';
+
+CREATE DOMAIN snowflake AS bigint DEFAULT snowflake_next();
+COMMENT ON DOMAIN snowflake IS
+'bigint whose default is a new ID: "id snowflake PRIMARY KEY" is a whole declaration';
+
+CREATE FUNCTION snowflake_accept_clock()
+RETURNS void
+AS 'MODULE_PATHNAME', 'snowflake_accept_clock'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION snowflake_accept_clock() FROM PUBLIC;
+COMMENT ON FUNCTION snowflake_accept_clock() IS
+'take the clock for right although it jumped forward by more than snowflake.max_jump; superuser only';
+
+--
+-- Taking IDs apart and putting them together
+--
+-- Without a layout: that of the server, which is fixed while it runs, so
+-- STABLE.  With a layout: IMMUTABLE, for indexes and generated columns.
+--
+
+CREATE FUNCTION snowflake_decode(id bigint,
+	OUT created_at timestamptz, OUT datacenter_id integer,
+	OUT worker_id integer, OUT node_id integer, OUT sequence integer)
+AS 'MODULE_PATHNAME', 'snowflake_decode'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_decode(bigint) IS
+'the fields of an ID in the layout of this server';
+
+CREATE FUNCTION snowflake_decode(id bigint, layout text,
+	OUT created_at timestamptz, OUT datacenter_id integer,
+	OUT worker_id integer, OUT node_id integer, OUT sequence integer)
+AS 'MODULE_PATHNAME', 'snowflake_decode'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_decode(bigint, text) IS
+'the fields of an ID in the layout given';
+
+CREATE FUNCTION snowflake_timestamp(id bigint)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'snowflake_timestamp'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_timestamp(bigint) IS
+'when an ID was made, in the layout of this server';
+
+CREATE FUNCTION snowflake_timestamp(id bigint, layout text)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'snowflake_timestamp'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_timestamp(bigint, text) IS
+'when an ID was made, in the layout given';
+
+CREATE FUNCTION snowflake_node(id bigint)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_node'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_node(bigint) IS
+'node ID of the server that made an ID, in the layout of this server';
+
+CREATE FUNCTION snowflake_node(id bigint, layout text)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_node'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_node(bigint, text) IS
+'node ID of the server that made an ID, in the layout given';
+
+CREATE FUNCTION snowflake_datacenter(id bigint)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_datacenter'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_datacenter(bigint) IS
+'datacenter of the server that made an ID, in the layout of this server';
+
+CREATE FUNCTION snowflake_datacenter(id bigint, layout text)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_datacenter'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_datacenter(bigint, text) IS
+'datacenter of the server that made an ID, in the layout given';
+
+CREATE FUNCTION snowflake_worker(id bigint)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_worker'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_worker(bigint) IS
+'worker that made an ID within its datacenter, in the layout of this server';
+
+CREATE FUNCTION snowflake_worker(id bigint, layout text)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_worker'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_worker(bigint, text) IS
+'worker that made an ID within its datacenter, in the layout given';
+
+CREATE FUNCTION snowflake_sequence(id bigint)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_sequence'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_sequence(bigint) IS
+'sequence number of an ID within its tick, in the layout of this server';
+
+CREATE FUNCTION snowflake_sequence(id bigint, layout text)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'snowflake_sequence'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_sequence(bigint, text) IS
+'sequence number of an ID within its tick, in the layout given';
+
+CREATE FUNCTION snowflake_encode(created_at timestamptz, node_id integer, sequence integer)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_encode'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_encode(timestamptz, integer, integer) IS
+'the ID with these fields in the layout of this server; inverse of snowflake_decode';
+
+CREATE FUNCTION snowflake_encode(created_at timestamptz, node_id integer, sequence integer, layout text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_encode'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_encode(timestamptz, integer, integer, text) IS
+'the ID with these fields in the layout given; inverse of snowflake_decode';
+
+CREATE FUNCTION snowflake_lower(instant timestamptz)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_lower'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_lower(timestamptz) IS
+'the smallest ID with a time not before the instant, in the layout of this server';
+
+CREATE FUNCTION snowflake_lower(instant timestamptz, layout text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_lower'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_lower(timestamptz, text) IS
+'the smallest ID with a time not before the instant, in the layout given';
+
+--
+-- Views
+--
+
+CREATE FUNCTION snowflake_layouts(
+	OUT name text, OUT origin text, OUT layout text, OUT can_generate boolean,
+	OUT ids_per_second bigint, OUT nodes bigint,
+	OUT ends_at timestamptz, OUT passes_js_safe_at timestamptz,
+	OUT turns_negative_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'snowflake_layouts'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 9;
+COMMENT ON FUNCTION snowflake_layouts() IS
+'the layouts that have a name; see the view snowflake_layouts';
+
+CREATE VIEW snowflake_layouts AS
+	SELECT * FROM snowflake_layouts();
+COMMENT ON VIEW snowflake_layouts IS 'the layouts that have a name';
+COMMENT ON COLUMN snowflake_layouts.name IS 'for snowflake.layout and for layout arguments';
+COMMENT ON COLUMN snowflake_layouts.origin IS 'whose IDs these are';
+COMMENT ON COLUMN snowflake_layouts.layout IS 'the same layout in its canonical text form';
+COMMENT ON COLUMN snowflake_layouts.can_generate IS 'whether this server could make such IDs; otherwise they can only be decoded';
+COMMENT ON COLUMN snowflake_layouts.ids_per_second IS 'how many IDs one node can make in a second';
+COMMENT ON COLUMN snowflake_layouts.nodes IS 'how many node IDs there are';
+COMMENT ON COLUMN snowflake_layouts.ends_at IS 'when the time field is used up';
+COMMENT ON COLUMN snowflake_layouts.passes_js_safe_at IS 'when IDs pass 2^53, from where on a JavaScript number no longer holds them exactly; null: never';
+COMMENT ON COLUMN snowflake_layouts.turns_negative_at IS 'when IDs need the sign bit of a bigint; null: never';
+
+CREATE FUNCTION snowflake_status(
+	OUT version text, OUT node_id integer, OUT node_source text,
+	OUT layout text, OUT pending text,
+	OUT last_id_time timestamptz, OUT clock_ahead interval,
+	OUT ids_issued bigint,
+	OUT sequence_waits bigint, OUT sequence_wait_time double precision,
+	OUT clock_waits bigint, OUT clock_wait_time double precision,
+	OUT refusals bigint,
+	OUT clock_steps_back bigint, OUT largest_clock_step_back interval,
+	OUT clock_synchronized boolean, OUT clock_state text,
+	OUT clock_estimated_error interval, OUT clock_maximum_error interval,
+	OUT stats_since timestamptz)
+RETURNS record
+AS 'MODULE_PATHNAME', 'snowflake_status'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_status() IS
+'the state of this server''s generator; see the view snowflake_status';
+
+CREATE VIEW snowflake_status AS
+	SELECT * FROM snowflake_status();
+COMMENT ON VIEW snowflake_status IS 'the state of this server''s generator, one row';
+COMMENT ON COLUMN snowflake_status.version IS 'version of the library';
+COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until the first ID is made';
+COMMENT ON COLUMN snowflake_status.node_source IS 'the settings that it came from';
+COMMENT ON COLUMN snowflake_status.layout IS 'layout in force';
+COMMENT ON COLUMN snowflake_status.pending IS 'what the settings ask for but is only obeyed after a restart; null: nothing';
+COMMENT ON COLUMN snowflake_status.last_id_time IS 'time of the last ID; null: none was made yet';
+COMMENT ON COLUMN snowflake_status.clock_ahead IS 'how far the clock is ahead of the last ID; negative: behind it';
+COMMENT ON COLUMN snowflake_status.ids_issued IS 'IDs made';
+COMMENT ON COLUMN snowflake_status.sequence_waits IS 'waits because the sequence of a tick was used up';
+COMMENT ON COLUMN snowflake_status.sequence_wait_time IS 'time waited for that, in milliseconds';
+COMMENT ON COLUMN snowflake_status.clock_waits IS 'waits because the clock was behind the last ID';
+COMMENT ON COLUMN snowflake_status.clock_wait_time IS 'time waited for that, in milliseconds';
+COMMENT ON COLUMN snowflake_status.refusals IS 'calls that failed because of the clock or the capacity';
+COMMENT ON COLUMN snowflake_status.clock_steps_back IS 'how often the clock was seen to be set back';
+COMMENT ON COLUMN snowflake_status.largest_clock_step_back IS 'the largest of these steps';
+COMMENT ON COLUMN snowflake_status.clock_synchronized IS 'whether the kernel says that its clock is synchronized; null: not known';
+COMMENT ON COLUMN snowflake_status.clock_state IS 'state of the clock as adjtimex(2) tells it';
+COMMENT ON COLUMN snowflake_status.clock_estimated_error IS 'estimated error of the clock';
+COMMENT ON COLUMN snowflake_status.clock_maximum_error IS 'maximum error of the clock';
+COMMENT ON COLUMN snowflake_status.stats_since IS 'when the shared memory was initialised and all counters were 0';
+
+GRANT SELECT ON snowflake_layouts, snowflake_status TO PUBLIC;

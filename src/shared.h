@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *	  The state of the generator in shared memory, one for a whole server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SF_SHARED_H
+#define SF_SHARED_H
+
+#include "datatype/timestamp.h"
+#include "layout.h"
+#include "port/atomics.h"
+
+#define SF_VERSION			"1.0.0"
+
+/* What a call waited for, or was refused for. */
+typedef enum SfWaitCause
+{
+	SF_WAIT_SEQUENCE,			/* the sequence of the tick is used up */
+	SF_WAIT_CLOCK				/* the clock was set back */
+} SfWaitCause;
+
+#define SF_NUM_WAIT_CAUSES	2
+
+/*
+ * What one backend did.  Each slot is written only by the backend that has
+ * it, and is a cache line of its own, so counting costs no one anything;
+ * readers sum up all slots.  A slot keeps its numbers when its backend ends
+ * and the next one goes on from them.
+ */
+typedef union SfCounters
+{
+	struct
+	{
+		pg_atomic_uint64 issued;
+		pg_atomic_uint64 refusals;
+		pg_atomic_uint64 waits[SF_NUM_WAIT_CAUSES];
+		pg_atomic_uint64 waited_us[SF_NUM_WAIT_CAUSES];
+	};
+	char		pad[PG_CACHE_LINE_SIZE];
+} SfCounters;
+
+typedef struct SfShared
+{
+	/*
+	 * Which library made this.  Checked by every backend that attaches, since
+	 * the file may have been replaced while the server runs.  Must stay at
+	 * the head in all versions.
+	 */
+	uint32		magic;
+	uint32		struct_version;
+	char		library_version[24];
+
+	/*
+	 * The layout in force.  Written when the memory is initialised, never
+	 * later: what was issued under it stays valid as long as the server runs.
+	 */
+	SfLayout	layout;
+	TimestampTz initialized;	/* when that was */
+
+	/*
+	 * Node ID and the last tick that it may be used for, see node.h.  0 until
+	 * it is known.
+	 */
+	pg_atomic_uint64 grant;
+	pg_atomic_uint32 node_setting;	/* SfNodeSetting that it came from */
+
+	/*
+	 * How far CLOCK_REALTIME was ahead of CLOCK_BOOTTIME, in microseconds, when
+	 * it was last looked at (about once a second), and the steps back that
+	 * were seen that way.
+	 */
+	pg_atomic_uint64 clock_offset_us;
+	pg_atomic_uint64 clock_steps_back;
+	pg_atomic_uint64 largest_step_back_us;
+
+	/*
+	 * Last tick and sequence used, see step.h.  The only word that every ID
+	 * writes, so it has a cache line for itself.  It only rises, and only by
+	 * compare-exchange.
+	 */
+	char		pad1[PG_CACHE_LINE_SIZE];
+	pg_atomic_uint64 state;
+	char		pad2[PG_CACHE_LINE_SIZE];
+
+	SfCounters	counters[FLEXIBLE_ARRAY_MEMBER];	/* MaxBackends of them */
+} SfShared;
+
+/* NULL before sf_shared_attach(). */
+extern SfShared *sf_shared;
+
+extern void sf_shared_init(void);
+extern void sf_shared_attach(void);
+extern SfCounters *sf_my_counters(void);
+
+static inline void
+sf_count(pg_atomic_uint64 *mine, uint64 n)
+{
+	pg_atomic_write_u64(mine, pg_atomic_read_u64(mine) + n);
+}
+
+#endif							/* SF_SHARED_H */

@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * status.c
+ *	  The functions under the views snowflake_status and snowflake_layouts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "clock.h"
+#include "decode.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "guc.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "node.h"
+#include "shared.h"
+#include "step.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#define JS_SAFE_BITS	53		/* integers of a double */
+#define MS_PER_SECOND	1000
+#define US_PER_MS		1000
+
+PG_FUNCTION_INFO_V1(snowflake_status);
+PG_FUNCTION_INFO_V1(snowflake_layouts);
+
+/* A row under construction, filled from left to right. */
+typedef struct Row
+{
+	int			n;
+	Datum		values[32];
+	bool		nulls[32];
+} Row;
+
+static void
+put(Row *row, Datum value)
+{
+	row->nulls[row->n] = false;
+	row->values[row->n++] = value;
+}
+
+static void
+put_null(Row *row)
+{
+	row->nulls[row->n] = true;
+	row->values[row->n++] = (Datum) 0;
+}
+
+static void
+put_text(Row *row, const char *value)
+{
+	if (value != NULL)
+		put(row, CStringGetTextDatum(value));
+	else
+		put_null(row);
+}
+
+static void
+put_interval_us(Row *row, int64 us)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = us;
+	put(row, IntervalPGetDatum(interval));
+}
+
+static void
+put_layout(Row *row, const SfLayout *layout)
+{
+	char		buf[SF_LAYOUT_TEXT_SIZE];
+
+	sf_layout_format(layout, buf);
+	put_text(row, buf);
+}
+
+static const char *
+node_source(SfNodeSetting setting)
+{
+	switch (setting)
+	{
+		case SF_NODE_BY_ID:
+			return "snowflake.node_id";
+		case SF_NODE_BY_PARTS:
+			return "snowflake.datacenter_id, snowflake.worker_id";
+		case SF_NODE_UNSET:
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * What the settings ask for that is not in force, as text, or NULL.  It comes
+ * into force when the server is restarted.
+ */
+static const char *
+pending(uint64 grant)
+{
+	StringInfoData text;
+	SfLayout	layout;
+	uint32_t	node;
+	char		buf[SF_LAYOUT_TEXT_SIZE];
+
+	initStringInfo(&text);
+	sf_guc_layout(&layout);
+	if (!sf_layout_equal(&layout, &sf_shared->layout))
+	{
+		sf_layout_format(&layout, buf);
+		appendStringInfo(&text, "layout %s", buf);
+	}
+
+	/* A contradiction is no news here: it is reported where IDs are made. */
+	if (grant != SF_GRANT_NONE)
+	{
+		if (sf_guc_node(&layout, DEBUG1, &node) == SF_NODE_UNSET)
+			appendStringInfo(&text, "%snode ID not set or not valid", text.len > 0 ? "; " : "");
+		else if (node != sf_grant_node(&sf_shared->layout, grant))
+			appendStringInfo(&text, "%snode ID %u", text.len > 0 ? "; " : "", node);
+	}
+	return text.len > 0 ? text.data : NULL;
+}
+
+/*
+ * snowflake_status() returns one row; the view of that name explains the
+ * columns.  Other sessions go on while it reads, so the numbers need not be
+ * of the same moment.
+ *
+ * Errors: 55000 not preloaded.
+ */
+Datum
+snowflake_status(PG_FUNCTION_ARGS)
+{
+	const SfLayout *layout;
+	TupleDesc	tupdesc;
+	Row			row = {0};
+	uint64		grant;
+	uint64		state;
+	SfClockSync sync;
+	uint64		issued = 0;
+	uint64		refusals = 0;
+	uint64		waits[SF_NUM_WAIT_CAUSES] = {0};
+	uint64		waited_us[SF_NUM_WAIT_CAUSES] = {0};
+
+	sf_shared_attach();
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	layout = &sf_shared->layout;
+	grant = pg_atomic_read_u64(&sf_shared->grant);
+	state = pg_atomic_read_u64(&sf_shared->state);
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		SfCounters *counters = &sf_shared->counters[i];
+
+		issued += pg_atomic_read_u64(&counters->issued);
+		refusals += pg_atomic_read_u64(&counters->refusals);
+		for (int c = 0; c < SF_NUM_WAIT_CAUSES; c++)
+		{
+			waits[c] += pg_atomic_read_u64(&counters->waits[c]);
+			waited_us[c] += pg_atomic_read_u64(&counters->waited_us[c]);
+		}
+	}
+
+	put_text(&row, SF_VERSION);
+	if (grant != SF_GRANT_NONE)
+		put(&row, Int32GetDatum(sf_grant_node(layout, grant)));
+	else
+		put_null(&row);
+	put_text(&row, node_source(pg_atomic_read_u32(&sf_shared->node_setting)));
+	put_layout(&row, layout);
+	put_text(&row, pending(grant));
+
+	if (state != 0)
+	{
+		TimestampTz last = sf_tick_timestamp(layout, sf_state_tick(layout, state));
+		TimestampTz now = time_t_to_timestamptz(0) + sf_clock_us();
+
+		put(&row, TimestampTzGetDatum(last));
+		put_interval_us(&row, now - last);
+	}
+	else
+	{
+		put_null(&row);
+		put_null(&row);
+	}
+
+	put(&row, Int64GetDatum(issued));
+	for (int c = 0; c < SF_NUM_WAIT_CAUSES; c++)
+	{
+		put(&row, Int64GetDatum(waits[c]));
+		put(&row, Float8GetDatum((double) waited_us[c] / US_PER_MS));
+	}
+	put(&row, Int64GetDatum(refusals));
+	put(&row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->clock_steps_back)));
+	put_interval_us(&row, pg_atomic_read_u64(&sf_shared->largest_step_back_us));
+
+	sf_clock_sync(&sync);
+	if (sync.known)
+	{
+		put(&row, BoolGetDatum(sync.synchronized));
+		put_text(&row, sync.state);
+		put_interval_us(&row, sync.estimated_error_us);
+		put_interval_us(&row, sync.maximum_error_us);
+	}
+	else
+	{
+		for (int i = 0; i < 4; i++)
+			put_null(&row);
+	}
+	put(&row, TimestampTzGetDatum(sf_shared->initialized));
+
+	Assert(row.n == tupdesc->natts);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
+													  row.values, row.nulls)));
+}
+
+/* The instant at which IDs of the layout reach that bit, NULL if they never do. */
+static void
+put_reaches_bit(Row *row, const SfLayout *layout, int bit)
+{
+	if (bit < layout->total_bits && bit >= layout->shift[SF_TIME])
+		put(row, TimestampTzGetDatum(sf_tick_timestamp(layout, UINT64CONST(1) << (bit - layout->shift[SF_TIME]))));
+	else
+		put_null(row);
+}
+
+/*
+ * snowflake_layouts() returns a row for each preset; the view of that name
+ * explains the columns.  Depends on nothing but the library.
+ */
+Datum
+snowflake_layouts(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < sf_layout_preset_count(); i++)
+	{
+		const SfPreset *preset = sf_layout_preset(i);
+		const SfLayout *layout = &preset->layout;
+		Row			row = {0};
+
+		put_text(&row, preset->name);
+		put_text(&row, preset->origin);
+		put_layout(&row, layout);
+		put(&row, BoolGetDatum(sf_layout_can_issue(layout)));
+		if (sf_layout_has(layout, SF_SEQUENCE))
+			put(&row, Int64GetDatum(((int64) 1 << layout->bits[SF_SEQUENCE]) * MS_PER_SECOND / layout->tick_ms));
+		else
+			put_null(&row);
+		if (layout->node_bits > 0)
+			put(&row, Int64GetDatum((int64) 1 << layout->node_bits));
+		else
+			put_null(&row);
+		put(&row, TimestampTzGetDatum(sf_tick_timestamp(layout, sf_max_value(layout->bits[SF_TIME]) + 1)));
+		put_reaches_bit(&row, layout, JS_SAFE_BITS);
+		put_reaches_bit(&row, layout, SF_MAX_ISSUED_BITS);
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+	}
+	return (Datum) 0;
+}

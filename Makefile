@@ -1,11 +1,14 @@
 # snowflake: 64-bit, time-ordered, cluster-unique IDs made inside PostgreSQL
 #
-#   make demo           install what is missing, build, start a private server, show a tour
+#   make demo           install what is missing, build, start a private server, show a tour;
+#                       KEEP=1 leaves it running until make clean-demo
 #   make test           the same set-up, then every test
 #   make                build the library           (PGXS)
 #   make install        install it                  (PGXS)
 #   make installcheck   SQL, isolation and TAP tests against the installed library,
 #                       in temporary servers; TEMP_INSTANCE=no uses the running one
+#   make unit           only the unit tests of the pure C files
+#   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark
 #
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL to build for.
@@ -55,18 +58,25 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo test help clean-demo lint unit
+STANDALONE = demo clean-demo test unit model help
 
 .PHONY: $(STANDALONE) bench
 
+# exec: a Ctrl-C then waits for the scripts to clean up.
 demo:
-	@PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/demo.sh
+	@exec env PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/demo.sh
+
+clean-demo:
+	@exec scripts/demo.sh clean
 
 test:
-	@PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
+	@exec env PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
 
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
+
+model:
+	@test/model/run --large
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

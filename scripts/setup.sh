@@ -1,0 +1,217 @@
+#!/bin/bash
+# Installs what is missing on a Debian machine, and nothing where all is there.
+#
+#   scripts/setup.sh demo    what building and running the extension wants
+#   scripts/setup.sh test    that, and what the tests want
+#
+# Prints the pg_config to use; everything else it says goes to standard error.
+# PG_CONFIG in the environment chooses the PostgreSQL.
+
+. "$(dirname "$0")/common.sh"
+
+exec 3>&1 >&2
+
+MISSING=()		# packages to install
+OPTIONAL=()		# packages without which a test is skipped
+REASONS=()		# a line for each package that is missing
+
+# want PACKAGE WHY CHECK...: the package is missing when the check fails.
+want()
+{
+	local package=$1 why=$2
+
+	shift 2
+	"$@" >/dev/null 2>&1 && return
+	MISSING+=("$package")
+	REASONS+=("$package: $why")
+}
+
+want_for_build()
+{
+	want gcc "compiles the library" have gcc
+	want libc6-dev "headers of the C library" test -e /usr/include/stdlib.h
+	want make "runs the build" have make
+}
+
+want_for_tests()
+{
+	want tini "reaps the servers that the tests kill" have tini
+	want perl "runs the TAP tests" have prove
+	want libipc-run-perl "used by PostgreSQL's TAP modules" perl -MIPC::Run -e 1
+	want libfaketime "sets the clock of a test's server" \
+		bash -c 'compgen -G "/usr/lib/*/faketime/libfaketime.so.1"'
+	want libcmocka-dev "framework of the unit tests" test -e /usr/include/cmocka.h
+	have spin || OPTIONAL+=(spin)
+}
+
+# want_postgresql MAJOR: the server and its headers, as Debian packages them.
+want_postgresql()
+{
+	local bin=/usr/lib/postgresql/$1/bin
+
+	want "postgresql-$1" "the PostgreSQL server" pg_has_server "$bin/pg_config"
+	want "postgresql-server-dev-$1" "headers of the server, and the clang that they ask for" \
+		pg_has_headers "$bin/pg_config"
+}
+
+# A PostgreSQL that no package brought cannot be completed by one.
+check_foreign()
+{
+	pg_has_server "$PG_CONFIG" ||
+		die "PG_CONFIG=$PG_CONFIG does not lead to a PostgreSQL server with psql and pgbench"
+	pg_has_headers "$PG_CONFIG" ||
+		die "the PostgreSQL of PG_CONFIG=$PG_CONFIG has no server headers or no PGXS; install its server development files"
+}
+
+# The major that this Debian release packages, by its meta-package.
+packaged_major()
+{
+	apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
+}
+
+# Before the package lists are read, the major that they hold is not known.
+all_missing()
+{
+	local names=("${MISSING[@]}" "${OPTIONAL[@]}")
+
+	[ -n "$PG_CONFIG" ] ||
+		names+=("postgresql-NN postgresql-server-dev-NN (NN is the major version, $OLDEST_MAJOR or newer)")
+	printf '%s' "${names[*]}"
+}
+
+update_apt()
+{
+	[ -z "${UPDATED:-}" ] || return 0
+	UPDATED=yes
+	have apt-get ||
+		die "this machine has no apt-get; install these (the names are Debian's) by hand, and run this again: $(all_missing)"
+	can_be_root ||
+		die "installing needs root, and there is no sudo for this user; let root install: $(all_missing)"
+	say "Reading the package lists (apt-get update)"
+	run_logged "$LOG" as_root apt-get update -q ||
+		say "The package lists could not be refreshed; trying with the old ones"
+}
+
+apt_install()
+{
+	as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none \
+		apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 "$@"
+}
+
+# On a machine that never had PostgreSQL the package would create and start a
+# system-wide server, which nobody asked for.
+DROP_IN=/etc/postgresql-common/createcluster.d/snowflake-setup.conf
+
+forbid_system_server()
+{
+	say "No system-wide PostgreSQL server is created (later, if you want one: pg_createcluster $1 main)"
+	as_root mkdir -p "${DROP_IN%/*}"
+	echo "create_main_cluster = false" | as_root tee "$DROP_IN" >/dev/null
+}
+
+clean_up()
+{
+	rm -f "$LOG"
+	if [ -e "$DROP_IN" ]; then
+		as_root rm -f "$DROP_IN"
+		as_root rmdir --ignore-fail-on-non-empty "${DROP_IN%/*}"
+	fi
+}
+
+refuse_unknown()
+{
+	local package unknown=()
+
+	for package in "$@"; do
+		apt-cache show "$package" >/dev/null 2>&1 || unknown+=("$package")
+	done
+	[ "${#unknown[@]}" -eq 0 ] ||
+		die "not in this machine's package lists: ${unknown[*]}"
+}
+
+# Sets PACKAGES to what apt-get is given.  apt upgrades all packages of one
+# source together, and an upgrade restarts the servers in use: so a server that
+# is installed stays at its version, and its headers are taken in that version
+# where they are still to be had.
+choose_versions()
+{
+	local i server version headers
+
+	PACKAGES=("${MISSING[@]}")
+	while IFS='=' read -r server version; do
+		PACKAGES+=("$server=$version")
+		headers=postgresql-server-dev-${server#postgresql-}
+		apt-cache madison "$headers" 2>/dev/null | grep -qF " $version " || continue
+		for i in "${!PACKAGES[@]}"; do
+			[ "${PACKAGES[i]}" != "$headers" ] || PACKAGES[i]=$headers=$version
+		done
+	done < <(dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' 'postgresql-*' 2>/dev/null |
+		sed -n 's/^installed \(postgresql-[0-9]*=.*\)/\1/p')
+}
+
+add_optional()
+{
+	local package
+
+	for package in "${OPTIONAL[@]}"; do
+		if have apt-get && can_be_root && apt-cache show "$package" >/dev/null 2>&1; then
+			want "$package" "checks the model of the generator" false
+		else
+			say "$package cannot be installed here; the test that wants it will be skipped"
+		fi
+	done
+}
+
+install_missing()
+{
+	local line server
+
+	if [ "${#MISSING[@]}" -gt 0 ]; then update_apt; fi
+	add_optional
+	[ "${#MISSING[@]}" -gt 0 ] || return 0
+	refuse_unknown "${MISSING[@]}"
+	choose_versions
+	for line in "${REASONS[@]}"; do say "Installing $line"; done
+	server=$(printf '%s\n' "${MISSING[@]}" | sed -n 's/^postgresql-\([0-9]*\)$/\1/p')
+	if [ -n "$server" ] && ! compgen -G '/etc/postgresql/*/*' >/dev/null; then
+		forbid_system_server "$server"
+	fi
+	run_logged "$LOG" apt_install "${PACKAGES[@]}" ||
+		die "installing ${MISSING[*]} failed"
+}
+
+case ${1:-} in
+	demo | test) ;;
+	*) die "usage: scripts/setup.sh demo | test" ;;
+esac
+
+LOG=$(mktemp)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+want_for_build
+[ "$1" = demo ] || want_for_tests
+
+PG_CONFIG=$(find_pg_config)
+if [[ $PG_CONFIG =~ ^/usr/lib/postgresql/([0-9]+)/bin/pg_config$ ]]; then
+	major=${BASH_REMATCH[1]}
+	want_postgresql "$major"
+elif [ -n "$PG_CONFIG" ]; then
+	check_foreign
+	major=$(pg_major "$PG_CONFIG")
+else
+	update_apt
+	major=$(packaged_major)
+	[ -n "$major" ] || die "no package of PostgreSQL was found (apt-cache depends postgresql)"
+	PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
+	want_postgresql "$major"
+fi
+[ "$major" -ge "$OLDEST_MAJOR" ] ||
+	die "PostgreSQL $OLDEST_MAJOR or newer is needed, and $PG_CONFIG is of $major; name another with PG_CONFIG=/path/to/pg_config"
+if am_root; then
+	want postgresql-common "the user postgres, since a server refuses to run as root" id postgres
+fi
+
+install_missing
+printf '%s\n' "$PG_CONFIG" >&3

@@ -1,0 +1,243 @@
+#!/bin/bash
+# Every test, or the named ones, in a copy of the tree.
+#
+#   scripts/test.sh [STEP...]    steps: build unit regress isolation tap model
+#
+# A failed step does not keep the others from running.  CI=true makes every
+# compiler warning an error.
+
+. "$(dirname "$0")/common.sh"
+
+STEPS=(build unit regress isolation tap model)
+SUMMARY=()
+PASSED=0
+FAILED=0
+SKIPPED=0
+
+# PostgreSQL's calling convention has parameters that a function does not use.
+STRICT="-Wall -Wextra -Werror -Wno-unused-parameter"
+
+# ---- The steps --------------------------------------------------------------
+
+# The steps run as the user that runs the servers, under an init that reaps:
+# a server that a test kills must be gone before the test starts it again.  -g
+# and no terminal, so that Ctrl-C reaches the whole step and not only its head.
+in_copy()
+{
+	as_server env "TMPDIR=$TEMPORARY" tini -s -g -- "$@" </dev/null
+}
+
+step_build()
+{
+	local strict=()
+
+	[ "${CI:-}" != true ] || strict=("COPT=$STRICT")
+	build_and_install "$WORK" "$DIR/make.log" "${strict[@]}"
+	grep -F 'warning:' "$DIR/make.log" || true
+}
+
+step_unit()
+{
+	in_copy make --no-print-directory -C "$WORK/test/unit" check
+}
+
+# PGXS's installcheck stops at its first failing part, so each is called alone.
+installcheck()
+{
+	in_copy make --no-print-directory -C "$WORK" "PG_CONFIG=$PG_CONFIG" "$@" installcheck
+}
+
+step_regress()
+{
+	installcheck ISOLATION= TAP_TESTS=
+}
+
+step_isolation()
+{
+	installcheck REGRESS= TAP_TESTS=
+}
+
+step_tap()
+{
+	installcheck REGRESS= ISOLATION=
+}
+
+step_model()
+{
+	if [ ! -x "$WORK/test/model/run" ]; then
+		echo "test/model/run is not there"
+		return 77
+	fi
+	in_copy "$WORK/test/model/run"
+}
+
+# ---- What went wrong --------------------------------------------------------
+
+show_tail()
+{
+	[ -s "$1" ] || return 0
+	printf '\n--- the end of %s\n' "$1"
+	tail -n "$2" "$1"
+}
+
+# Without differences it was the temporary server that did not come up.
+explain_regress()
+{
+	local output=${1:-$WORK} log
+
+	if [ -s "$output/regression.diffs" ]; then
+		show_tail "$output/regression.diffs" 300
+	else
+		for log in "$output"/log/*.log; do show_tail "$log" 30; done
+	fi
+}
+
+explain_isolation()
+{
+	explain_regress "$WORK/output_iso"
+}
+
+# The TAP files that prove names as failed: what they said, and their servers.
+explain_tap()
+{
+	local name log
+
+	sed -n 's,^test/t/\([^ ]*\)\.pl .*Wstat.*,\1,p' "$DIR/tap.log" | sort -u |
+		while read -r name; do
+			show_tail "$WORK/tmp_check/log/regress_log_$name" 40
+			for log in "$WORK/tmp_check/log/${name}"_*.log; do show_tail "$log" 20; done
+		done
+}
+
+# ---- Running them -----------------------------------------------------------
+
+record()
+{
+	local line
+
+	printf -v line '%-10s %-8s %8s  %s' "$1" "$2" "${3:-}" "${4:-}"
+	SUMMARY+=("${line%"  "}")
+	case $2 in
+		passed) PASSED=$((PASSED + 1)) ;;
+		FAILED) FAILED=$((FAILED + 1)) ;;
+		skipped) SKIPPED=$((SKIPPED + 1)) ;;
+	esac
+}
+
+# Runs a step with its output shown and kept, and sets STATUS.  A step that
+# exits with 77 was skipped, and its last line says why.
+run_step()
+{
+	local step=$1 start=$EPOCHREALTIME log=$DIR/$1.log tenths seconds
+
+	printf '\n=== %s\n\n' "$step"
+	# A subshell of its own, not in a condition, so that set -e holds in the step.
+	set +e
+	(set -e; "step_$step") 2>&1 | tee -i "$log"
+	STATUS=${PIPESTATUS[0]}
+	set -e
+	tenths=$(((${EPOCHREALTIME/./} - ${start/./}) / 100000))
+	seconds="$((tenths / 10)).$((tenths % 10)) s"
+	case $STATUS in
+		0) record "$step" passed "$seconds" ;;
+		77) record "$step" skipped "$seconds" "$(tail -n 1 "$log")" ;;
+		*)
+			record "$step" FAILED "$seconds" "exit status $STATUS"
+			if declare -F "explain_$step" >/dev/null; then "explain_$step" || true; fi
+			;;
+	esac
+	printf '\n%s\n' "${SUMMARY[-1]}"
+}
+
+# No server of a test may outlive it; one that is just going may finish.
+check_leftovers()
+{
+	local pids tries
+
+	for ((tries = 0; tries < 50; tries++)); do
+		mapfile -t pids < <(servers_below "$DIR")
+		[ "${#pids[@]}" -gt 0 ] || break
+		sleep 0.1
+	done
+	if [ "${#pids[@]}" -eq 0 ]; then
+		record leftovers passed "" "no server was left running"
+		return
+	fi
+	printf '\n=== servers were left running\n\n'
+	ps -o pid,args -p "$(IFS=,; echo "${pids[*]}")" 2>/dev/null || printf '%s\n' "${pids[@]}"
+	record leftovers FAILED "" "${#pids[@]} processes of servers were left running"
+}
+
+# ---- The run ----------------------------------------------------------------
+
+finish()
+{
+	local status=$?
+
+	trap - EXIT
+	trap '' INT TERM HUP
+	stop_servers_below "$DIR" || die "a server in $DIR does not stop"
+	if [ "$status" -eq 0 ]; then
+		rm -rf "$DIR"
+	elif [ "$status" -gt 128 ]; then
+		rm -rf "$DIR"
+		say "Interrupted; the tests' servers were stopped and their files removed"
+	fi
+	exit "$status"
+}
+
+wanted()
+{
+	[[ " ${WANTED[*]} " == *" $1 "* ]]
+}
+
+WANTED=("$@")
+[ $# -gt 0 ] || WANTED=("${STEPS[@]}")
+for step in "${WANTED[@]}"; do
+	[[ " ${STEPS[*]} " == *" $step "* ]] || die "there is no step $step; the steps are: ${STEPS[*]}"
+done
+# The library that these test must be the one of this tree.
+if wanted regress || wanted isolation || wanted tap; then WANTED+=(build); fi
+
+PG_CONFIG=$("$ROOT/scripts/setup.sh" test)
+cd /
+say "Using $("$PG_CONFIG" --version) ($PG_CONFIG)"
+
+# The tests' sockets are made below it, and a socket's path is short.
+for parent in "${TMPDIR:-/tmp}" /tmp; do
+	if [ "${#parent}" -lt 50 ] && can_use "$parent"; then break; fi
+done
+DIR=$(mktemp -d "$parent/snowflake-test.XXXXXX")
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+WORK=$DIR/tree
+TEMPORARY=$DIR/tmp
+mkdir "$TEMPORARY"
+if am_root; then chown postgres: "$DIR" "$TEMPORARY"; fi
+say "Testing a copy of the tree in $WORK"
+copy_sources "$WORK"
+
+built=no
+for step in "${STEPS[@]}"; do
+	wanted "$step" || continue
+	case $step in
+		regress | isolation | tap)
+			if [ "$built" = no ]; then
+				record "$step" skipped "" "the build failed"
+				continue
+			fi
+			;;
+	esac
+	run_step "$step"
+	if [ "$step" = build ] && [ "$STATUS" -eq 0 ]; then built=yes; fi
+done
+check_leftovers
+
+printf '\n=== summary\n\n'
+printf '%s\n' "${SUMMARY[@]}"
+if [ "$FAILED" -gt 0 ]; then printf '\nThe files of this run are kept in %s\n' "$DIR"; fi
+printf '\n%d passed, %d failed' "$PASSED" "$FAILED"
+if [ "$SKIPPED" -gt 0 ]; then printf ', %d skipped' "$SKIPPED"; fi
+printf '\n'
+[ "$FAILED" -eq 0 ]

@@ -27,8 +27,11 @@ OBJS = \
 	src/clock.o \
 	src/shared.o \
 	src/node.o \
+	src/sequence.o \
+	src/horizon.o \
 	src/generator.o \
 	src/functions.o \
+	src/admin.o \
 	src/decode.o \
 	src/status.o
 

@@ -21,6 +21,13 @@ SELECT count(*) AS presets FROM snowflake_layouts;
 SELECT layout = :'layout' AS same FROM snowflake_status;
 -- and can do no more
 SELECT snowflake_accept_clock();
+SELECT snowflake_reset_horizon(now());
+SELECT snowflake_set_layout();
+SELECT nextval('snowflake_horizon');
+SELECT setval('snowflake_horizon', 1);
+SELECT setval('snowflake_layout_fields', 1);
+SELECT setval('snowflake_layout_epoch', 1);
+SELECT is_called FROM snowflake_horizon;
 CREATE FUNCTION public.snowflake_next(integer) RETURNS bigint LANGUAGE sql AS 'SELECT 1';
 ALTER DOMAIN snowflake SET DEFAULT 1;
 DROP EXTENSION snowflake;
@@ -29,11 +36,13 @@ RESET ROLE;
 SELECT count(DISTINCT id) AS distinct, min(id) > :last AS later FROM (SELECT id FROM orders UNION ALL SELECT id FROM users) t;
 
 -- Not even when the function is granted
-GRANT EXECUTE ON FUNCTION snowflake_accept_clock() TO regress_snowflake_user;
+GRANT EXECUTE ON FUNCTION snowflake_accept_clock(), snowflake_reset_horizon(timestamptz), snowflake_set_layout() TO regress_snowflake_user;
 SET ROLE regress_snowflake_user;
 SELECT snowflake_accept_clock();
+SELECT snowflake_reset_horizon(now());
+SELECT snowflake_set_layout();
 RESET ROLE;
-REVOKE EXECUTE ON FUNCTION snowflake_accept_clock() FROM regress_snowflake_user;
+REVOKE EXECUTE ON FUNCTION snowflake_accept_clock(), snowflake_reset_horizon(timestamptz), snowflake_set_layout() FROM regress_snowflake_user;
 SELECT snowflake_accept_clock();
 
 -- The right to draw IDs can be taken away

@@ -88,11 +88,19 @@ SELECT c.relname AS view, a.attname AS column, format_type(a.atttypid, a.atttypm
 	col_description(c.oid, a.attnum) IS NOT NULL AS commented
 	FROM pg_class c JOIN members m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	WHERE c.relkind = 'v'
 	ORDER BY c.relname COLLATE "C", a.attnum;
 
 SELECT name, has_table_privilege('public', objid, 'SELECT') AS public_select,
 	has_table_privilege('public', objid, 'INSERT, UPDATE, DELETE') AS public_write
 	FROM members WHERE type = 'view' ORDER BY name COLLATE "C";
+
+-- The words of the database: all may read them, nobody but a superuser write
+SELECT name, has_sequence_privilege('public', objid, 'SELECT') AS public_select,
+	has_sequence_privilege('public', objid, 'USAGE, UPDATE') AS public_write,
+	(SELECT relpersistence FROM pg_class WHERE oid = objid) AS persistence,
+	objid IN (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'snowflake') AS dumped
+	FROM members WHERE type = 'sequence' ORDER BY name COLLATE "C";
 
 DROP VIEW members;
 

@@ -25,6 +25,68 @@ CREATE DOMAIN snowflake AS bigint DEFAULT snowflake_next();
 COMMENT ON DOMAIN snowflake IS
 'bigint whose default is a new ID: "id snowflake PRIMARY KEY" is a whole declaration';
 
+--
+-- The horizon and the layout of this database, see doc/design.md
+--
+
+CREATE SEQUENCE snowflake_horizon AS bigint MINVALUE 0 START WITH 0 CACHE 1 NO CYCLE;
+COMMENT ON SEQUENCE snowflake_horizon IS
+'milliseconds since 1970 below which IDs of this database may have been made; written by the library only';
+CREATE SEQUENCE snowflake_layout_fields AS bigint MINVALUE 0 START WITH 0 CACHE 1 NO CYCLE;
+COMMENT ON SEQUENCE snowflake_layout_fields IS
+'fields of this database''s IDs, packed; written by the library only';
+CREATE SEQUENCE snowflake_layout_epoch AS bigint MINVALUE 0 START WITH 0 CACHE 1 NO CYCLE;
+COMMENT ON SEQUENCE snowflake_layout_epoch IS
+'epoch of this database''s IDs in milliseconds since 1970; written by the library only';
+
+SELECT pg_catalog.pg_extension_config_dump('snowflake_horizon', '');
+SELECT pg_catalog.pg_extension_config_dump('snowflake_layout_fields', '');
+SELECT pg_catalog.pg_extension_config_dump('snowflake_layout_epoch', '');
+
+-- Default privileges may have let others write here, which could make IDs
+-- repeat.  All may read: pg_dump needs that, whoever runs it.
+DO $$
+DECLARE
+	seq pg_catalog.regclass;
+	grantee pg_catalog.oid;
+BEGIN
+	FOREACH seq IN ARRAY ARRAY['snowflake_horizon', 'snowflake_layout_fields', 'snowflake_layout_epoch']::pg_catalog.regclass[] LOOP
+		FOR grantee IN
+			SELECT DISTINCT a.grantee
+			FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a
+			WHERE c.oid OPERATOR(pg_catalog.=) seq AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+		LOOP
+			EXECUTE pg_catalog.format('REVOKE ALL ON SEQUENCE %s FROM %s', seq,
+				CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::pg_catalog.text END);
+		END LOOP;
+		EXECUTE pg_catalog.format('GRANT SELECT ON SEQUENCE %s TO PUBLIC', seq);
+	END LOOP;
+END
+$$;
+
+-- IDs that were made before the extension was dropped and created again stay
+-- below the horizon.
+CREATE FUNCTION snowflake_horizon_begin() RETURNS void
+AS 'MODULE_PATHNAME', 'snowflake_horizon_begin' LANGUAGE C;
+SELECT snowflake_horizon_begin();
+DROP FUNCTION snowflake_horizon_begin();
+
+CREATE FUNCTION snowflake_reset_horizon(horizon timestamptz)
+RETURNS void
+AS 'MODULE_PATHNAME', 'snowflake_reset_horizon'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION snowflake_reset_horizon(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION snowflake_reset_horizon(timestamptz) IS
+'set the time at which the next IDs of this database begin, also to an earlier one; superuser only';
+
+CREATE FUNCTION snowflake_set_layout()
+RETURNS void
+AS 'MODULE_PATHNAME', 'snowflake_set_layout'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION snowflake_set_layout() FROM PUBLIC;
+COMMENT ON FUNCTION snowflake_set_layout() IS
+'make the layout of this server that of this database, where no ID can repeat by it; superuser only';
+
 CREATE FUNCTION snowflake_accept_clock()
 RETURNS void
 AS 'MODULE_PATHNAME', 'snowflake_accept_clock'
@@ -186,6 +248,8 @@ CREATE FUNCTION snowflake_status(
 	OUT version text, OUT node_id integer, OUT node_source text,
 	OUT layout text, OUT pending text,
 	OUT last_id_time timestamptz, OUT clock_ahead interval,
+	OUT horizon timestamptz, OUT horizon_extensions bigint,
+	OUT horizon_time double precision, OUT horizon_raised_at timestamptz,
 	OUT ids_issued bigint,
 	OUT sequence_waits bigint, OUT sequence_wait_time double precision,
 	OUT clock_waits bigint, OUT clock_wait_time double precision,
@@ -210,6 +274,10 @@ COMMENT ON COLUMN snowflake_status.layout IS 'layout in force';
 COMMENT ON COLUMN snowflake_status.pending IS 'what the settings ask for but is only obeyed after a restart; null: nothing';
 COMMENT ON COLUMN snowflake_status.last_id_time IS 'time of the last ID; null: none was made yet';
 COMMENT ON COLUMN snowflake_status.clock_ahead IS 'how far the clock is ahead of the last ID; negative: behind it';
+COMMENT ON COLUMN snowflake_status.horizon IS 'time that is on disk as the bound of this database''s IDs; null: none was made yet';
+COMMENT ON COLUMN snowflake_status.horizon_extensions IS 'how often a horizon was written, in all databases';
+COMMENT ON COLUMN snowflake_status.horizon_time IS 'time spent in that, including waits for the disk, in milliseconds';
+COMMENT ON COLUMN snowflake_status.horizon_raised_at IS 'when IDs last had to begin at a horizon from before this server run; null: never';
 COMMENT ON COLUMN snowflake_status.ids_issued IS 'IDs made';
 COMMENT ON COLUMN snowflake_status.sequence_waits IS 'waits because the sequence of a tick was used up';
 COMMENT ON COLUMN snowflake_status.sequence_wait_time IS 'time waited for that, in milliseconds';

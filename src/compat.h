@@ -12,6 +12,7 @@
 
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -47,6 +48,20 @@ sf_my_slot(void)
 	return MyProcNumber;
 #else
 	return MyProc->pgprocno;
+#endif
+}
+
+/*
+ * Has this transaction given the relation another file, which goes away if
+ * the transaction is rolled back?
+ */
+static inline bool
+sf_file_is_new(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return rel->rd_newRelfilelocatorSubid != InvalidSubTransactionId;
+#else
+	return rel->rd_newRelfilenodeSubid != InvalidSubTransactionId;
 #endif
 }
 

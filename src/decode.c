@@ -121,15 +121,13 @@ split(const SfLayout *layout, int64 id, SfParts *parts)
 				 errdetail("The layout has %d bits.", layout->total_bits)));
 }
 
-/* The start of a tick as a timestamp, or an error where SQL has none. */
+/* Milliseconds since 1970 as a timestamp, or an error where SQL has none. */
 TimestampTz
-sf_tick_timestamp(const SfLayout *layout, uint64 tick)
+sf_unix_ms_timestamp(int64 unix_ms)
 {
-	int64		unix_ms;
 	int64		us;
 
-	if (!sf_layout_unix_ms(layout, tick, &unix_ms) ||
-		pg_mul_s64_overflow(unix_ms, US_PER_MS, &us) ||
+	if (pg_mul_s64_overflow(unix_ms, US_PER_MS, &us) ||
 		pg_sub_s64_overflow(us, UNIX_TO_POSTGRES_US, &us) ||
 		!IS_VALID_TIMESTAMP(us))
 		ereport(ERROR,
@@ -137,6 +135,28 @@ sf_tick_timestamp(const SfLayout *layout, uint64 tick)
 				 errmsg("timestamp out of range"),
 				 errdetail("The snowflake ID's time is later than a timestamp can be.")));
 	return us;
+}
+
+/* A finite timestamp in milliseconds since 1970, rounded down. */
+int64
+sf_timestamp_unix_ms(TimestampTz timestamp)
+{
+	int64		us;
+
+	if (pg_add_s64_overflow(timestamp, UNIX_TO_POSTGRES_US, &us))
+		us = PG_INT64_MAX;
+	return us >= 0 ? us / US_PER_MS : -((-us + US_PER_MS - 1) / US_PER_MS);
+}
+
+/* The start of a tick as a timestamp. */
+TimestampTz
+sf_tick_timestamp(const SfLayout *layout, uint64 tick)
+{
+	int64		unix_ms;
+
+	if (!sf_layout_unix_ms(layout, tick, &unix_ms))
+		unix_ms = PG_INT64_MAX;
+	return sf_unix_ms_timestamp(unix_ms);
 }
 
 /*

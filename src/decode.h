@@ -12,6 +12,8 @@
 #include "layout.h"
 
 extern void sf_layout_from_text(const text *arg, SfLayout *layout);
+extern TimestampTz sf_unix_ms_timestamp(int64 unix_ms);
+extern int64 sf_timestamp_unix_ms(TimestampTz timestamp);
 extern TimestampTz sf_tick_timestamp(const SfLayout *layout, uint64 tick);
 
 #endif							/* SF_DECODE_H */

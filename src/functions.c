@@ -14,7 +14,6 @@
 
 PG_FUNCTION_INFO_V1(snowflake_next);
 PG_FUNCTION_INFO_V1(snowflake_next_batch);
-PG_FUNCTION_INFO_V1(snowflake_accept_clock);
 
 /*
  * snowflake_next() returns bigint
@@ -24,14 +23,15 @@ PG_FUNCTION_INFO_V1(snowflake_accept_clock);
  *
  * Errors: SF001 the clock is too far behind, SF002 the tick is used up and no
  * wait is allowed, SF003 the clock jumped forward, 55000 no node ID or not
- * preloaded, 25006 in recovery, 2200H the layout's time is over.
+ * preloaded, 25006 in recovery, 2200H the layout's time is over, SF004 the
+ * database's horizon is ahead of the clock, SF005 its IDs have another layout.
  */
 Datum
 snowflake_next(PG_FUNCTION_ARGS)
 {
 	SfClaim		claim;
 
-	sf_generator_claim(1, &claim);
+	sf_generator_claim(fcinfo->flinfo->fn_oid, 1, &claim);
 	PG_RETURN_INT64(sf_claim_id(&claim, 0));
 }
 
@@ -79,27 +79,9 @@ snowflake_next_batch(PG_FUNCTION_ARGS)
 		if (batch->left == 0)
 			SRF_RETURN_DONE(context);
 		CHECK_FOR_INTERRUPTS();
-		sf_generator_claim(batch->left, &batch->claim);
+		sf_generator_claim(fcinfo->flinfo->fn_oid, batch->left, &batch->claim);
 		batch->left -= batch->claim.count;
 		batch->used = 0;
 	}
 	SRF_RETURN_NEXT(context, Int64GetDatum(sf_claim_id(&batch->claim, batch->used++)));
-}
-
-/*
- * snowflake_accept_clock() returns void
- *
- * Take the clock for right although it jumped forward by more than
- * snowflake.max_jump.  For superusers.
- */
-Datum
-snowflake_accept_clock(PG_FUNCTION_ARGS)
-{
-	if (!superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be superuser to accept the clock")));
-	sf_generator_accept_clock();
-	ereport(LOG, (errmsg("snowflake: the clock was accepted as it is")));
-	PG_RETURN_VOID();
 }

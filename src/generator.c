@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "generator.h"
 #include "guc.h"
+#include "horizon.h"
 #include "miscadmin.h"
 #include "node.h"
 #include "pgstat.h"
@@ -255,7 +256,8 @@ no_step(Wait *wait, SfStepResult why, const SfStep *step)
 }
 
 /*
- * Make up to want IDs (at least one), all of one tick.
+ * Make up to want IDs (at least one), all of one tick.  function is the SQL
+ * function that was called: the database's horizon is found beside it.
  *
  * The order matters.  The state is read before the grant: the exchange that
  * succeeds then proves that the grant was in force, for whoever replaces a
@@ -264,7 +266,7 @@ no_step(Wait *wait, SfStepResult why, const SfStep *step)
  * it was set back.
  */
 void
-sf_generator_claim(uint32 want, SfClaim *claim)
+sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 {
 	Wait		wait = {0, 0};
 
@@ -304,6 +306,13 @@ sf_generator_claim(uint32 want, SfClaim *claim)
 		if (unlikely(result != SF_STEP_OK))
 		{
 			no_step(&wait, result, &step);
+			continue;
+		}
+
+		/* The horizon may raise the state, so all is read anew after it. */
+		if (unlikely(step.tick >= sf_horizon_due))
+		{
+			sf_horizon_advance(function, step.tick);
 			continue;
 		}
 

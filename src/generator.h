@@ -25,7 +25,7 @@ typedef struct SfClaim
 	uint32		count;
 } SfClaim;
 
-extern void sf_generator_claim(uint32 want, SfClaim *claim);
+extern void sf_generator_claim(Oid function, uint32 want, SfClaim *claim);
 extern void sf_generator_accept_clock(void);
 
 static inline int64

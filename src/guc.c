@@ -24,6 +24,7 @@
 #include "utils/guc.h"
 
 #define NOT_SET			(-1)
+#define MS_PER_HOUR		3600000
 #define MS_PER_DAY		86400000
 #define S_PER_YEAR		31536000
 
@@ -31,6 +32,10 @@ int			sf_max_lead_ms;
 int			sf_max_wait_ms;
 int			sf_max_jump_s;
 int			sf_sequence_start;
+int			sf_horizon_ms;
+#ifdef SF_CRASH_POINTS
+int			sf_crash_point;
+#endif
 
 static int	node_id;
 static int	datacenter_id;
@@ -66,6 +71,15 @@ check_layout(char **newval, void **extra, GucSource source)
 
 	if (!sf_layout_parse(*newval, &layout, &wrong))
 	{
+		GUC_check_errdetail("%s", wrong.message);
+		return false;
+	}
+
+	/* A preset's epoch is in the past; if the clock is before it, it is wrong. */
+	if (strstr(*newval, "epoch:") != NULL && layout.epoch_ms > sf_clock_ms())
+	{
+		snprintf(wrong.message, sizeof(wrong.message),
+				 "The epoch must not be in the future.");
 		GUC_check_errdetail("%s", wrong.message);
 		return false;
 	}
@@ -211,6 +225,17 @@ define_settings(void)
 			   "shards are chosen by ID modulo their number. The numbers below the start are not used: the "
 			   "capacity of a tick falls by half of this on average.",
 			   &sf_sequence_start, 0, 0, INT_MAX, 0);
+	define_int("snowflake.horizon",
+			   "How far ahead IDs are reserved on disk.",
+			   "Before an ID is made, a time later than its own is on disk; after a restart, IDs begin at that time. "
+			   "So this is the longest that the first ID has to wait after a restart. It is written about twice "
+			   "in this time while IDs are made.",
+			   &sf_horizon_ms, 1000, 10, MS_PER_HOUR, GUC_UNIT_MS);
+
+#ifdef SF_CRASH_POINTS
+	DefineCustomIntVariable("snowflake.crash_point", "Where to die, in a test build.", NULL,
+							&sf_crash_point, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+#endif
 
 	MarkGUCPrefixReserved("snowflake");
 }
@@ -315,6 +340,7 @@ sf_guc_init(void)
 		"snowflake.layout", "snowflake.epoch", "snowflake.node_id",
 		"snowflake.datacenter_id", "snowflake.worker_id", "snowflake.max_lead",
 		"snowflake.max_wait", "snowflake.max_jump", "snowflake.sequence_start",
+		"snowflake.horizon",
 	};
 	static bool begun = false;
 	SfLayout	layout;
@@ -348,5 +374,10 @@ sf_guc_init(void)
 
 	sf_guc_layout(&layout);
 	(void) sf_guc_node(&layout, elevel, &node);
+	if (sf_max_wait_ms < sf_horizon_ms)
+		ereport(WARNING,
+				(errmsg("\"snowflake.max_wait\" is shorter than \"snowflake.horizon\""),
+				 errdetail("The first IDs after a quick restart would fail: they may have to wait for %d ms, and are allowed %d ms.",
+						   sf_horizon_ms, sf_max_wait_ms)));
 	(void) in_range("snowflake.sequence_start", sf_sequence_start, layout.bits[SF_SEQUENCE], elevel);
 }

@@ -22,6 +22,7 @@ extern int	sf_max_lead_ms;
 extern int	sf_max_wait_ms;
 extern int	sf_max_jump_s;
 extern int	sf_sequence_start;
+extern int	sf_horizon_ms;
 
 extern void sf_guc_init(void);
 extern void sf_guc_layout(SfLayout *layout);

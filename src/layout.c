@@ -122,3 +122,75 @@ sf_layout_unix_ms(const SfLayout *layout, uint64_t tick, int64_t *unix_ms)
 		!__builtin_mul_overflow((int64_t) tick, (int64_t) layout->tick_ms, &since) &&
 		!__builtin_add_overflow(since, layout->epoch_ms, unix_ms);
 }
+
+/*
+ * Widths and tick of a layout that can issue, in one positive number; the
+ * epoch is kept beside it.  From the highest bits: tick (22 bits), width of
+ * the time (6), and for up to three further fields, in their order, which one
+ * it is (3) and its width (5).
+ */
+#define PACK_TICK_BITS	22
+#define PACK_TIME_BITS	6
+#define PACK_FIELD_BITS	3
+#define PACK_WIDTH_BITS	5
+#define PACK_FIELDS		3
+
+static uint64_t
+take_bits(uint64_t *packed, int bits)
+{
+	uint64_t	value = *packed & sf_max_value(bits);
+
+	*packed >>= bits;
+	return value;
+}
+
+int64_t
+sf_layout_pack(const SfLayout *layout)
+{
+	uint64_t	packed = layout->tick_ms;
+	int			top = layout->shift[SF_TIME];
+
+	packed = packed << PACK_TIME_BITS | layout->bits[SF_TIME];
+	for (int i = 0; i < PACK_FIELDS; i++)
+	{
+		int			field = 0;
+
+		for (int f = 0; f < SF_NUM_FIELDS; f++)
+		{
+			if (f != SF_TIME && layout->bits[f] > 0 && layout->shift[f] + layout->bits[f] == top)
+				field = f;
+		}
+		packed = packed << PACK_FIELD_BITS | field;
+		packed = packed << PACK_WIDTH_BITS | (field ? layout->bits[field] : 0);
+		top -= field ? layout->bits[field] : 0;
+	}
+	return (int64_t) packed;
+}
+
+/* Returns false where the number cannot have come from sf_layout_pack(). */
+bool
+sf_layout_unpack(int64_t packed, int64_t epoch_ms, SfLayout *layout)
+{
+	uint64_t	rest = packed;
+	int			shift = 0;
+
+	*layout = (SfLayout) {.epoch_ms = epoch_ms};
+	for (int i = 0; i < PACK_FIELDS; i++)
+	{
+		int			bits = take_bits(&rest, PACK_WIDTH_BITS);
+		int			field = take_bits(&rest, PACK_FIELD_BITS);
+
+		if (field >= SF_NUM_FIELDS || (field == 0) != (bits == 0) || layout->bits[field] > 0)
+			return false;
+		layout->bits[field] = bits;
+		layout->shift[field] = shift;
+		shift += bits;
+	}
+	layout->bits[SF_TIME] = take_bits(&rest, PACK_TIME_BITS);
+	layout->shift[SF_TIME] = shift;
+	layout->tick_ms = take_bits(&rest, PACK_TICK_BITS);
+	layout->total_bits = shift + layout->bits[SF_TIME];
+	layout->node_bits = layout->bits[SF_NODE] + layout->bits[SF_DATACENTER] + layout->bits[SF_WORKER];
+	return rest == 0 && layout->bits[SF_TIME] > 0 && layout->tick_ms > 0 &&
+		layout->tick_ms <= SF_MAX_TICK_MS && sf_layout_can_issue(layout);
+}

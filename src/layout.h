@@ -107,6 +107,9 @@ extern SfTickStatus sf_layout_tick(const SfLayout *layout, int64_t unix_us,
 extern bool sf_layout_unix_ms(const SfLayout *layout, uint64_t tick,
 							  int64_t *unix_ms);
 
+extern int64_t sf_layout_pack(const SfLayout *layout);
+extern bool sf_layout_unpack(int64_t packed, int64_t epoch_ms, SfLayout *layout);
+
 /* layout_text.c: presets and text forms */
 
 extern int	sf_layout_preset_count(void);

@@ -16,6 +16,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "shared.h"
+#include "step.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -51,6 +52,15 @@ initialize(SfShared *shared)
 	pg_atomic_init_u64(&shared->clock_offset_us, sf_clock_offset_us());
 	pg_atomic_init_u64(&shared->clock_steps_back, 0);
 	pg_atomic_init_u64(&shared->largest_step_back_us, 0);
+	if (!pg_strong_random(&shared->run_id, sizeof(shared->run_id)))
+		elog(ERROR, "could not generate a random run ID");
+	shared->run_id &= PG_INT64_MAX;
+	if (shared->run_id == 0)
+		shared->run_id = 1;
+	pg_atomic_init_u64(&shared->highest_bound, 0);
+	pg_atomic_init_u64(&shared->horizon_extensions, 0);
+	pg_atomic_init_u64(&shared->horizon_us, 0);
+	pg_atomic_init_u64(&shared->horizon_raised_at, 0);
 	pg_atomic_init_u64(&shared->state, 0);
 
 	for (int i = 0; i < MaxBackends; i++)
@@ -78,6 +88,13 @@ initialize_segment(SF_DSM_INIT_ARGS)
 void
 sf_shared_init(void)
 {
+}
+
+/* Can the memory be had without an error? */
+bool
+sf_shared_exists(void)
+{
+	return true;
 }
 
 static SfShared *
@@ -128,6 +145,12 @@ sf_shared_init(void)
 	shmem_startup_hook = startup_shared;
 }
 
+bool
+sf_shared_exists(void)
+{
+	return reserved != NULL;
+}
+
 static SfShared *
 find_shared(void)
 {
@@ -164,6 +187,24 @@ sf_shared_attach(void)
 						   shared->magic == SHARED_MAGIC ? shared->library_version : "unknown"),
 				 errhint("Restart the server.")));
 	sf_shared = shared;
+}
+
+/*
+ * Raise the state to at least this one.  By compare-exchange like every other
+ * change of it, so that no claim is overwritten.  Returns false where there
+ * was nothing to do: the state is above it, or closed.
+ */
+bool
+sf_state_raise(uint64 target)
+{
+	uint64		state = pg_atomic_read_u64(&sf_shared->state);
+
+	while (!(state & SF_STATE_CLOSED) && state < target)
+	{
+		if (pg_atomic_compare_exchange_u64(&sf_shared->state, &state, target))
+			return true;
+	}
+	return false;
 }
 
 /* The counters that only this backend writes. */

@@ -76,6 +76,23 @@ typedef struct SfShared
 	pg_atomic_uint64 largest_step_back_us;
 
 	/*
+	 * Marks the horizons that were written since this memory was initialised;
+	 * random, positive, written once.
+	 */
+	int64		run_id;
+
+	/*
+	 * The first tick above every horizon that was written in this server run,
+	 * in any database.
+	 */
+	pg_atomic_uint64 highest_bound;
+
+	/* What the horizons cost, and when one was last taken up from before. */
+	pg_atomic_uint64 horizon_extensions;
+	pg_atomic_uint64 horizon_us;
+	pg_atomic_uint64 horizon_raised_at; /* TimestampTz, 0 = never */
+
+	/*
 	 * Last tick and sequence used, see step.h.  The only word that every ID
 	 * writes, so it has a cache line for itself.  It only rises, and only by
 	 * compare-exchange.
@@ -92,12 +109,29 @@ extern SfShared *sf_shared;
 
 extern void sf_shared_init(void);
 extern void sf_shared_attach(void);
+extern bool sf_shared_exists(void);
 extern SfCounters *sf_my_counters(void);
+extern bool sf_state_raise(uint64 target);
 
 static inline void
 sf_count(pg_atomic_uint64 *mine, uint64 n)
 {
 	pg_atomic_write_u64(mine, pg_atomic_read_u64(mine) + n);
 }
+
+/*
+ * Places where a test build can be made to die, to show that no step of
+ * writing the horizon loses an ID.  Nothing in a normal build.
+ */
+#ifdef SF_CRASH_POINTS
+#include <signal.h>
+#include <unistd.h>
+
+extern int	sf_crash_point;
+#define SF_CRASH_POINT(n) \
+	do { if (sf_crash_point == (n)) kill(getpid(), SIGKILL); } while (0)
+#else
+#define SF_CRASH_POINT(n)	((void) 0)
+#endif
 
 #endif							/* SF_SHARED_H */

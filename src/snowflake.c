@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 #include "guc.h"
+#include "horizon.h"
 #include "shared.h"
 
 PG_MODULE_MAGIC;
@@ -20,4 +21,5 @@ _PG_init(void)
 {
 	sf_guc_init();
 	sf_shared_init();
+	sf_horizon_init();
 }

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "horizon.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "node.h"
@@ -139,6 +140,8 @@ snowflake_status(PG_FUNCTION_ARGS)
 	Row			row = {0};
 	uint64		grant;
 	uint64		state;
+	TimestampTz horizon;
+	TimestampTz raised_at;
 	SfClockSync sync;
 	uint64		issued = 0;
 	uint64		refusals = 0;
@@ -187,6 +190,18 @@ snowflake_status(PG_FUNCTION_ARGS)
 		put_null(&row);
 		put_null(&row);
 	}
+
+	if (sf_horizon_read(fcinfo->flinfo->fn_oid, &horizon))
+		put(&row, TimestampTzGetDatum(horizon));
+	else
+		put_null(&row);
+	put(&row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->horizon_extensions)));
+	put(&row, Float8GetDatum((double) pg_atomic_read_u64(&sf_shared->horizon_us) / US_PER_MS));
+	raised_at = pg_atomic_read_u64(&sf_shared->horizon_raised_at);
+	if (raised_at != 0)
+		put(&row, TimestampTzGetDatum(raised_at));
+	else
+		put_null(&row);
 
 	put(&row, Int64GetDatum(issued));
 	for (int c = 0; c < SF_NUM_WAIT_CAUSES; c++)

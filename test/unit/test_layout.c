@@ -579,6 +579,49 @@ test_random_unix_ms(void **state)
 	}
 }
 
+/*
+ * The packed form must give the same layout back, and a number that is not
+ * one of a layout must be told from it: it comes from a table of the database.
+ */
+static void
+test_pack(void **state)
+{
+	int			packed_layouts = 0;
+	int			good_numbers = 0;
+
+	(void) state;
+	for (int i = 0; i < INSTANTS; i++)
+	{
+		SfLayout	layout;
+		SfLayout	again;
+		int64_t		packed;
+
+		unit_random_layout(&layout);
+		if (sf_layout_can_issue(&layout))
+		{
+			packed = sf_layout_pack(&layout);
+			check(packed > 0 && sf_layout_unpack(packed, layout.epoch_ms, &again) &&
+				  sf_layout_equal(&layout, &again) &&
+				  layout.total_bits == again.total_bits && layout.node_bits == again.node_bits,
+				  "a layout is another after packing, number %" PRId64, packed);
+			packed_layouts++;
+
+			/* One bit off is another layout or none, never the same. */
+			packed ^= INT64_C(1) << unit_random_below(63);
+		}
+		else
+			packed = (int64_t) unit_random();
+
+		if (sf_layout_unpack(packed, layout.epoch_ms, &again))
+		{
+			check(sf_layout_pack(&again) == packed && !sf_layout_equal(&layout, &again),
+				  "number %" PRId64 " is unpacked to a layout that packs to another", packed);
+			good_numbers++;
+		}
+	}
+	check(packed_layouts > 0 && good_numbers > 0, "nothing was packed or unpacked");
+}
+
 int
 main(void)
 {
@@ -595,6 +638,7 @@ main(void)
 		cmocka_unit_test_setup(test_random_ticks, unit_seed),
 		cmocka_unit_test(test_unix_ms),
 		cmocka_unit_test_setup(test_random_unix_ms, unit_seed),
+		cmocka_unit_test_setup(test_pack, unit_seed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,169 @@
+# Clients that draw IDs while servers die under them, and the ways to let a
+# server die.
+#
+# A client is a process of its own with a psql that it starts again whenever
+# the connection is lost.  It makes one call after the other, and writes down
+# each one as SnowflakeHistory wants it: what it got is in that file whatever
+# becomes of the server.
+
+package SnowflakeLoad;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IPC::Open2;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use SnowflakeHistory;
+use Time::HiRes qw(usleep);
+
+our @EXPORT = qw(
+  start_client
+  kill_server
+  kill_process
+);
+
+# How long to look away before looking again, for what cannot be waited for.
+my $poll_us = 10_000;
+
+# Between the calls of a client, on average half of that.
+my $pause_us = 10_000;
+
+# A client of this name.  sql is one statement that returns IDs, rising; in it
+# :client and :call stand for the name and the number of the call.  Its file is
+# $client->file, and what psql complained of $client->errors.
+sub start_client
+{
+	my ($node, $dbname, $name, $sql) = @_;
+	my $file = $node->basedir . "/client_$name";
+	my $self = bless { file => $file, output => '' }, 'SnowflakeLoad::Client';
+
+	$self->{run} = IPC::Run::start(
+		[
+			$^X, map({ ('-I', $_) } @INC), '-MSnowflakeLoad', '-e', 'SnowflakeLoad::client(@ARGV)',
+			$node->installed_command('psql'), $node->connstr($dbname), $name, $file, $sql
+		],
+		'<', \undef, '>', \$self->{output}, '2>&1');
+	return $self;
+}
+
+# The process of a client.
+sub client
+{
+	my ($psql, $connstr, $name, $file, $template) = @_;
+	my $parent = getppid;
+	my $stop = 0;
+	my $call = 0;
+	my ($pid, $in, $out);
+
+	local $SIG{TERM} = sub { $stop = 1 };
+	local $SIG{PIPE} = 'IGNORE';
+	$template =~ s/:client\b/$name/g;
+	open my $history, '>>', $file or die "could not write $file: $!\n";
+	open STDERR, '>>', "$file.errors" or die "could not write $file.errors: $!\n";
+	$history->autoflush;
+
+	# Nobody is there to stop us when the test itself has died.
+	while (!$stop && getppid == $parent)
+	{
+		$pid //= open2($out, $in, $psql, '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $connstr);
+
+		$call++;
+		(my $sql = $template) =~ s/:call\b/$call/g;
+
+		# The mark tells the end of the answer; an error is none.
+		my @ids;
+		my $begin = history_us();
+		print {$in} "$sql;\n\\echo end\n";
+		$in->flush;
+		my $line;
+		while (defined($line = <$out>) && $line ne "end\n")
+		{
+			chomp $line;
+			push @ids, $line;
+		}
+		my $end = history_us();
+
+		# What came before psql was gone is not an answer: it prints whole ones.
+		@ids = () unless defined $line;
+		print {$history} join(' ', $name, $call, $begin, $end, @ids), "\n";
+		if (!defined $line)
+		{
+			close $in;
+			close $out;
+			waitpid $pid, 0;
+			undef $pid;
+		}
+		usleep(@ids ? rand($pause_us) : $poll_us);
+	}
+	if ($pid)
+	{
+		close $in;
+		waitpid $pid, 0;
+	}
+	exit 0;
+}
+
+# The processes of a server: they work in its data directory.
+sub _processes
+{
+	my ($node) = @_;
+	my $directory = readlink('/proc/self/cwd') ? $node->data_dir : die "there is no /proc to look for processes in\n";
+
+	return map { m,^/proc/(\d+)/, } grep { (readlink($_) // '') eq $directory } glob('/proc/[0-9]*/cwd');
+}
+
+# kill -9 of the postmaster, and wait until its children have noticed: before
+# that another one does not start on the same data.  They may go on for a
+# while, as on any machine, and what they hand out counts.
+sub kill_server
+{
+	my ($node) = @_;
+
+	$node->kill9;
+	foreach (1 .. $PostgreSQL::Test::Utils::timeout_default * 1_000_000 / $poll_us)
+	{
+		return unless _processes($node);
+		usleep($poll_us);
+	}
+	die "processes of the killed server are still there\n";
+}
+
+# kill -9 of one process of a server.
+sub kill_process
+{
+	my ($pid) = @_;
+
+	return kill 'KILL', $pid;
+}
+
+package SnowflakeLoad::Client;
+
+# Lets the client finish its call.
+sub stop
+{
+	my ($self) = @_;
+
+	return if $self->{stopped}++;
+	$self->{run}->signal('TERM');
+	$self->{run}->finish or die "a client failed: $self->{output}\n";
+	return;
+}
+
+sub file
+{
+	my ($self) = @_;
+
+	return $self->{file};
+}
+
+# What psql said on stderr so far.
+sub errors
+{
+	my ($self) = @_;
+
+	return PostgreSQL::Test::Utils::slurp_file("$self->{file}.errors");
+}
+
+1;

@@ -1,0 +1,203 @@
+# pg_dump and pg_restore into a new server whose clock is behind.  In every
+# format the dump carries the horizon and the layout of the database's IDs,
+# whoever made it.  Only to a restore by somebody else than a superuser the
+# extension's sequences are closed; what that means is shown, too.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SnowflakeHistory;
+use SnowflakeRecovery;
+use SnowflakeTest;
+use Test::More;
+
+my $behind = 3600;
+
+# What the horizon and the layout are made of, as one line.
+my $words = q{SELECT h.last_value, h.is_called, f.last_value, f.is_called, e.last_value, e.is_called
+	FROM snowflake_horizon h, snowflake_layout_fields f, snowflake_layout_epoch e};
+
+#
+# A database that belongs to an ordinary role, and dumps of it
+#
+
+my @settings = ('snowflake.node_id = 1', q{snowflake.epoch = '2020-02-02'});
+my $old = snowflake_node('old', @settings);
+my $old_clock = fake_clock($old);
+$old_clock->start;
+$old->safe_psql('postgres', q{
+	CREATE ROLE owner LOGIN;
+	CREATE ROLE other;
+	CREATE DATABASE source OWNER owner});
+$old->safe_psql('source', q{
+	GRANT ALL ON SCHEMA public TO owner;
+	ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO other;
+	CREATE EXTENSION snowflake;
+	SET ROLE owner;
+	CREATE TABLE ids (id bigint DEFAULT snowflake_next(), g int)});
+
+my $directory = $old->basedir;
+my $source = $old->connstr('source');
+
+# Under load, so the horizon rises while it is dumped.
+my $begin = history_us();
+my $clients = start_clients($old, 1, dbname => 'source');
+$clients->wait_for_more(1000);
+poll_until(sub { history_us() > $begin + 1_200_000 }, 'time to pass');
+command_ok([ 'pg_dump', '-Fc', '-f', "$directory/busy", '-d', $source ], 'pg_dump under load');
+$clients->stop;
+
+command_ok([ 'pg_dump', '-Fc', '-f', "$directory/custom", '-d', $source ], 'pg_dump, custom format');
+command_ok([ 'pg_dump', '-Fd', '-j', 2, '-f', "$directory/directory", '-d', $source ],
+	'pg_dump, directory format');
+command_ok([ 'pg_dump', '-Fp', '-f', "$directory/plain", '-d', $source ], 'pg_dump, plain format');
+command_ok([ 'pg_dump', '--schema-only', '-f', "$directory/schema", '-d', $source ], 'pg_dump, schema only');
+command_ok([ 'pg_dump', '--data-only', '-f', "$directory/data", '-d', $source ], 'pg_dump, data only');
+command_ok([ 'pg_dump', '-t', 'ids', '-f', "$directory/table", '-d', $source ], 'pg_dump, one table');
+command_ok([ 'pg_dump', '-U', 'owner', '-Fc', '-f', "$directory/owner", '-d', $source ],
+	'pg_dump by the owner of the database');
+my $values = $old->safe_psql('source', $words);
+like($values, qr/^\d{13}\|t\|\d+\|t\|1580601600000\|t$/, 'horizon and layout of the source');
+$old->stop;
+
+my $sequence = qr/snowflake_(?:horizon|layout_fields|layout_epoch)/;
+my $setval = qr/^SELECT pg_catalog\.setval\('public\.$sequence', \d+, true\);$/m;
+my %expected = (plain => 3, data => 3, schema => 0, table => 0);
+foreach my $format (sort keys %expected)
+{
+	my $text = slurp_file("$directory/$format");
+
+	is(() = $text =~ /$setval/g, $expected{$format}, "$format: $expected{$format} words are set");
+	unlike($text, qr/^(?:GRANT|REVOKE|ALTER|CREATE SEQUENCE)\b.*snowflake/m,
+		"$format: nothing else of the extension is changed");
+}
+
+#
+# Restore into a new server
+#
+
+my $new = snowflake_node('new', @settings);
+my $clock = fake_clock($new);
+$clock->set(-$behind);
+$clock->start;
+$new->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE ROLE other');
+
+my %restores = (
+	busy => [ [ 'pg_restore', '-d', '', "$directory/busy" ] ],
+	custom => [ [ 'pg_restore', '--single-transaction', '-d', '', "$directory/custom" ] ],
+	directory => [ [ 'pg_restore', '-j', 2, '-d', '', "$directory/directory" ] ],
+	plain => [ [ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$directory/plain", '-d', '' ] ],
+	two_steps => [
+		[ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$directory/schema", '-d', '' ],
+		[ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$directory/data", '-d', '' ]
+	],
+	dumped_by_owner => [ [ 'pg_restore', '-d', '', "$directory/owner" ] ]);
+
+sub restore
+{
+	my ($dbname) = @_;
+
+	$new->safe_psql('postgres', "CREATE DATABASE $dbname OWNER owner");
+	foreach my $command (@{ $restores{$dbname} })
+	{
+		my @command = map { $_ eq '' ? $new->connstr($dbname) : $_ } @$command;
+
+		command_ok(\@command, "$dbname: $command[0]");
+	}
+	return;
+}
+
+foreach my $dbname (sort keys %restores)
+{
+	restore($dbname);
+	if ($dbname eq 'busy')
+	{
+		is( $new->safe_psql($dbname, q{
+				SELECT to_timestamp(last_value / 1000.0) > (SELECT snowflake_timestamp(max(id)) FROM ids)
+				FROM snowflake_horizon}),
+			't', "$dbname: the horizon is above the IDs");
+	}
+	else
+	{
+		is($new->safe_psql($dbname, $words), $values, "$dbname: horizon and layout are those of the source");
+	}
+	horizon_refuses($new, -$behind, "$dbname: refused while the clock is behind", dbname => $dbname);
+}
+
+# Restarted each time, since what another database has raised would help here.
+foreach my $dbname (sort keys %restores)
+{
+	$clock->restart;
+	goes_on_ok($new, $clock, $begin, ids_in($new, $dbname), "$dbname: goes on above the horizon",
+		dbname => $dbname);
+}
+
+#
+# Restore by somebody else than a superuser, who has only made the extension
+#
+
+sub restore_as_owner
+{
+	my ($dbname, $prepare) = @_;
+	my $stderr;
+
+	$new->safe_psql('postgres', "CREATE DATABASE $dbname OWNER owner");
+	$new->safe_psql($dbname, "GRANT ALL ON SCHEMA public TO owner; CREATE EXTENSION snowflake; $prepare");
+	IPC::Run::run([ 'pg_restore', '-U', 'owner', '-d', $new->connstr($dbname), "$directory/owner" ],
+		'2>', \$stderr);
+	return $stderr;
+}
+
+$clock->set(-$behind);
+$clock->restart;
+my $stderr = restore_as_owner('by_owner', '');
+is(() = $stderr =~ /ERROR:  permission denied for sequence $sequence$/mg, 3,
+	'restore by the owner: the words are refused');
+is($new->safe_psql('by_owner', 'SELECT count(*) >= 1000 FROM ids'),
+	't', 'restore by the owner: the rows are there');
+is(horizon_ms($new, 'by_owner'), 0, 'restore by the owner: no horizon');
+
+# The documented way out, before IDs are made.
+$new->safe_psql('by_owner', q{
+	SELECT snowflake_reset_horizon(max(snowflake_timestamp(id)) + '1 ms') FROM ids});
+horizon_refuses($new, -$behind, 'restore by the owner, horizon set by hand: refused while the clock is behind',
+	dbname => 'by_owner');
+goes_on_ok($new, $clock, $begin, ids_in($new, 'by_owner'),
+	'restore by the owner, horizon set by hand: goes on above it', dbname => 'by_owner');
+
+# Or the right is given for the time of the restore.  This server has made IDs
+# since it was started, so CREATE EXTENSION sets a horizon, too.
+$clock->set(-$behind);
+$stderr = restore_as_owner('with_right',
+	'GRANT UPDATE ON SEQUENCE snowflake_horizon, snowflake_layout_fields, snowflake_layout_epoch TO owner');
+unlike($stderr, qr/sequence/, 'restore by the owner with the right to: the words are set');
+is($new->safe_psql('with_right', $words), $values,
+	'restore by the owner with the right to: horizon and layout are those of the source');
+$clock->restart;
+horizon_refuses($new, -$behind, 'restore by the owner with the right to: refused while the clock is behind',
+	dbname => 'with_right');
+
+#
+# The guard of the layout
+#
+
+$new->append_conf('postgresql.conf', q{snowflake.epoch = '2020-02-03'});
+$clock->set(0);
+$clock->restart;
+foreach my $dbname (sort(keys %restores), 'by_owner', 'with_right')
+{
+	fails_with($new, 'SELECT snowflake_next()', 'SF005',
+		[
+			qr/the IDs of this database have another layout than this server/,
+			qr/DETAIL:  The database has ".*epoch:2020-02-02T00:00:00Z", the server has ".*epoch:2020-02-03T00:00:00Z"\./
+		],
+		"$dbname: a server with another epoch is refused", dbname => $dbname);
+}
+
+$new->stop;
+done_testing();

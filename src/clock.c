@@ -14,7 +14,6 @@
 #include "clock.h"
 
 #define NS_PER_US		1000
-#define NS_PER_MS		1000000
 #define US_PER_SECOND	INT64_C(1000000)
 #define MS_PER_SECOND	INT64_C(1000)
 
@@ -38,7 +37,19 @@ sf_clock_ms(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * MS_PER_SECOND + t.tv_nsec / NS_PER_MS;
+	return t.tv_sec * MS_PER_SECOND + t.tv_nsec / SF_NS_PER_MS;
+}
+
+/* That millisecond since 1970, for sf_clock_still_shows(). */
+SfMillisecond
+sf_clock_millisecond(int64_t unix_ms)
+{
+	SfMillisecond millisecond = {
+		.second = unix_ms / MS_PER_SECOND,
+		.nanosecond = unix_ms % MS_PER_SECOND * SF_NS_PER_MS
+	};
+
+	return millisecond;
 }
 
 /* Microseconds since 1970. */

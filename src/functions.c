@@ -29,10 +29,7 @@ PG_FUNCTION_INFO_V1(snowflake_next_batch);
 Datum
 snowflake_next(PG_FUNCTION_ARGS)
 {
-	SfClaim		claim;
-
-	sf_generator_claim(fcinfo->flinfo->fn_oid, 1, &claim);
-	PG_RETURN_INT64(sf_claim_id(&claim, 0));
+	PG_RETURN_INT64(sf_generator_next(fcinfo->flinfo->fn_oid));
 }
 
 /* What is left of a batch between two of its rows. */

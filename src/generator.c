@@ -30,17 +30,25 @@
 /* A change of the clock's offset that is not only the noise of reading it. */
 #define CLOCK_NOISE_US			1000
 
+/* Between two readings of the offset: we may have been interrupted. */
+#define CLOCK_TOLERANCE_US		100000
+
 /* How often each backend looks whether the clock was set. */
 #define CLOCK_CHECK_MS			1000
 
 /* Long waits are cut, since a clock that is set right ends them early. */
 #define LONGEST_NAP_MS			100
 
+/* How many ticks, as time, those leave out who often came too late for one. */
+#define LONGEST_SKIP_MS			4
+
 /* A wait that is going on; begun_us is 0 before there is one. */
 typedef struct Wait
 {
 	int64		begun_us;
 	int64		counted_us;
+	uint64		tick;			/* that is waited for */
+	int			ticks;			/* how many that was in vain */
 } Wait;
 
 /* This backend may make IDs: it has the memory, and is not in recovery. */
@@ -55,6 +63,22 @@ static SfCounters *counters;
  */
 static int64 clock_seen = 0;
 static int64 clock_check_due = 0;
+
+/*
+ * What this backend's last claim was made from.  While the clock shows the
+ * same millisecond, the grant is the same and the state is in the claim's
+ * tick, sf_step() would only add 1 to the state.
+ */
+static struct
+{
+	SfMillisecond now;
+	uint64		grant;
+	uint64		tick;
+	uint64		tick_state;		/* the state at sequence number 0 of the tick */
+	uint64		tick_id;		/* the ID with sequence number 0 of the tick */
+	uint64		max_sequence;
+	int			sequence_shift;
+} last;
 
 static void
 prepare(void)
@@ -74,6 +98,15 @@ tick_of_ms(const SfLayout *layout, int64 unix_ms)
 	if (likely(layout->tick_ms == 1) || since < 0)
 		return since;
 	return since / layout->tick_ms;
+}
+
+/* No division in the usual cases, on the path of every ID. */
+static inline uint64
+lead_ticks(const SfLayout *layout)
+{
+	if (likely(sf_max_lead_ms == 0 || layout->tick_ms == 1))
+		return sf_max_lead_ms;
+	return sf_max_lead_ms / layout->tick_ms;
 }
 
 static inline int64
@@ -108,7 +141,8 @@ check_clock(int64 now_ms, uint64 state)
 	int64		max_jump_us = (int64) sf_max_jump_s * US_PER_SECOND;
 
 	/* Judged by the very reading that the ID would carry. */
-	int64		jump = now_ms * US_PER_MS - sf_clock_boottime_us() - (int64) known;
+	int64		judged = now_ms * US_PER_MS - sf_clock_boottime_us();
+	int64		jump = judged - (int64) known;
 
 	if (max_jump_us > 0 && jump > max_jump_us && state != 0 &&
 		now_ms * US_PER_MS - tick_start_us(layout, sf_state_tick(layout, state)) > max_jump_us)
@@ -121,6 +155,13 @@ check_clock(int64 now_ms, uint64 state)
 						   sf_max_jump_s),
 				 errhint("Set the clock right. If it is right now, a superuser can call snowflake_accept_clock().")));
 	}
+
+	/*
+	 * Set between the two readings?  Then it is not for the one that was
+	 * judged to vouch for the other: look again at the next call.
+	 */
+	if (offset - judged > CLOCK_TOLERANCE_US || judged - offset > CLOCK_TOLERANCE_US)
+		return;
 
 	if (change < -CLOCK_NOISE_US || change > CLOCK_NOISE_US)
 	{
@@ -203,10 +244,27 @@ wait_for_clock(Wait *wait, SfStepResult why, const SfStep *step)
 		wait_event = sf_wait_event_new("SnowflakeClock");
 
 	/*
-	 * The last millisecond is slept exactly: the latch's timeout would be
+	 * Whoever has come too late for several ticks in a row leaves some out, so
+	 * that of many waiting sessions only as many wake up for each tick as can
+	 * use its sequence up.
+	 */
+	if (cause == SF_WAIT_SEQUENCE)
+	{
+		int			tick_ms = sf_shared->layout.tick_ms;
+
+		if (wait->tick != step->tick)
+		{
+			wait->tick = step->tick;
+			wait->ticks++;
+		}
+		remaining_us += Min(wait->ticks / 2, LONGEST_SKIP_MS / tick_ms) * tick_ms * US_PER_MS;
+	}
+
+	/*
+	 * The last milliseconds are slept exactly: the latch's timeout would be
 	 * rounded up to a whole one, and a tick would be lost each time.
 	 */
-	if (remaining_us > 2 * US_PER_MS)
+	if (remaining_us > (LONGEST_SKIP_MS + 2) * US_PER_MS)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(remaining_us / US_PER_MS - 1, LONGEST_NAP_MS), wait_event);
@@ -215,7 +273,7 @@ wait_for_clock(Wait *wait, SfStepResult why, const SfStep *step)
 	else
 	{
 		pgstat_report_wait_start(wait_event);
-		pg_usleep(Min(remaining_us, US_PER_MS));
+		pg_usleep(remaining_us);
 		pgstat_report_wait_end();
 	}
 
@@ -268,7 +326,7 @@ no_step(Wait *wait, SfStepResult why, const SfStep *step)
 void
 sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 {
-	Wait		wait = {0, 0};
+	Wait		wait = {0, 0, 0, 0};
 
 	if (unlikely(!ready))
 		prepare();
@@ -302,7 +360,7 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 											 sf_max_value(layout->bits[SF_SEQUENCE])));
 
 		result = sf_step(layout, state, tick_of_ms(layout, now_ms),
-						 sf_max_lead_ms / layout->tick_ms, start, want, &step);
+						 lead_ticks(layout), start, want, &step);
 		if (unlikely(result != SF_STEP_OK))
 		{
 			no_step(&wait, result, &step);
@@ -323,7 +381,48 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 			claim->first = step.first;
 			claim->count = step.count;
 			sf_count(&counters->issued, step.count);
+
+			last.now = sf_clock_millisecond(now_ms);
+			last.grant = grant;
+			last.tick = step.tick;
+			last.tick_state = sf_state_pack(layout, step.tick, 0);
+			last.tick_id = sf_layout_compose(layout, step.tick, claim->node, 0);
+			last.max_sequence = sf_max_value(layout->bits[SF_SEQUENCE]);
+			last.sequence_shift = layout->shift[SF_SEQUENCE];
 			return;
 		}
 	}
+}
+
+/*
+ * Make one ID: what sf_generator_claim() does for one, by a short way that is
+ * nearly always open.  The order of the readings is the same, and each is
+ * taken anew after an exchange that failed.
+ */
+int64
+sf_generator_next(Oid function)
+{
+	SfClaim		claim;
+
+	while (likely(ready))
+	{
+		uint64		state = pg_atomic_read_u64(&sf_shared->state);
+
+		/* The closed bit, or another tick, makes a huge number of this. */
+		uint64		sequence = state - last.tick_state;
+
+		pg_read_barrier();
+		if (unlikely(sequence >= last.max_sequence ||
+					 pg_atomic_read_u64(&sf_shared->grant) != last.grant ||
+					 last.tick >= sf_horizon_due ||
+					 !sf_clock_still_shows(&last.now)))
+			break;
+		if (likely(pg_atomic_compare_exchange_u64(&sf_shared->state, &state, state + 1)))
+		{
+			sf_count(&counters->issued, 1);
+			return (int64) (last.tick_id + ((sequence + 1) << last.sequence_shift));
+		}
+	}
+	sf_generator_claim(function, 1, &claim);
+	return sf_claim_id(&claim, 0);
 }

@@ -25,6 +25,7 @@ typedef struct SfClaim
 	uint32		count;
 } SfClaim;
 
+extern int64 sf_generator_next(Oid function);
 extern void sf_generator_claim(Oid function, uint32 want, SfClaim *claim);
 extern void sf_generator_accept_clock(void);
 

@@ -10,6 +10,7 @@
 #ifndef SF_COMPAT_H
 #define SF_COMPAT_H
 
+#include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -74,6 +75,26 @@ sf_wait_event_new(const char *name)
 #else
 	return PG_WAIT_EXTENSION;
 #endif
+}
+
+/*
+ * The value that waits for this setting, not yet defined, or NULL.  One that
+ * was set and reset again, while the library was not loaded, is there as an
+ * empty string, which is no value; an empty string that somebody wrote into
+ * the configuration is one.
+ */
+static inline const char *
+sf_placeholder_value(const char *name)
+{
+	const char *value = GetConfigOption(name, true, false);
+#ifdef SF_SHARED_ON_DEMAND
+	struct config_generic *placeholder = find_option(name, false, true, 0);
+	bool		is_reset = placeholder != NULL && placeholder->source == PGC_S_DEFAULT;
+#else
+	bool		is_reset = value != NULL && *value == '\0' && !process_shared_preload_libraries_in_progress;
+#endif
+
+	return is_reset ? NULL : value;
 }
 
 /*

@@ -138,7 +138,7 @@ static void
 define_int(const char *name, const char *short_desc, const char *long_desc,
 		   int *variable, int boot, int min, int max, int flags)
 {
-	const char *waiting = GetConfigOption(name, true, false);
+	const char *waiting = sf_placeholder_value(name);
 	char	   *value = waiting ? pstrdup(waiting) : NULL;
 
 	assigned = 0;
@@ -159,7 +159,7 @@ static void
 define_string(const char *name, const char *short_desc, const char *long_desc,
 			  char **variable, const char *boot, GucStringCheckHook check)
 {
-	const char *waiting = GetConfigOption(name, true, false);
+	const char *waiting = sf_placeholder_value(name);
 	char	   *value = waiting ? pstrdup(waiting) : NULL;
 
 	assigned = 0;

@@ -265,7 +265,19 @@ COMMENT ON FUNCTION snowflake_status() IS
 'the state of this server''s generator; see the view snowflake_status';
 
 CREATE VIEW snowflake_status AS
-	SELECT * FROM snowflake_status();
+	SELECT s.version, s.node_id, s.node_source, s.layout,
+		nullif(pg_catalog.concat_ws('; ', s.pending,
+			(SELECT pg_catalog.string_agg(g.name, '; ' ORDER BY g.name)
+				FROM pg_catalog.pg_settings g
+				WHERE g.name IN ('snowflake.layout', 'snowflake.epoch') AND g.pending_restart)), '') AS pending,
+		s.last_id_time, s.clock_ahead,
+		s.horizon, s.horizon_extensions, s.horizon_time, s.horizon_raised_at,
+		s.ids_issued, s.sequence_waits, s.sequence_wait_time,
+		s.clock_waits, s.clock_wait_time, s.refusals,
+		s.clock_steps_back, s.largest_clock_step_back,
+		s.clock_synchronized, s.clock_state,
+		s.clock_estimated_error, s.clock_maximum_error, s.stats_since
+	FROM snowflake_status() s;
 COMMENT ON VIEW snowflake_status IS 'the state of this server''s generator, one row';
 COMMENT ON COLUMN snowflake_status.version IS 'version of the library';
 COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until the first ID is made';

@@ -108,8 +108,8 @@ raise_state(const SfLayout *layout, int64 horizon_ms)
 		ereport(ERROR,
 				(errcode(SF_ERRCODE_HORIZON_AHEAD),
 				 errmsg("the horizon of this database is %.3f s ahead of the clock", ahead_ms / 1000.0),
-				 errdetail("IDs up to that time may have been handed out before the server was started; \"snowflake.max_wait\" is %d ms.",
-						   sf_max_wait_ms),
+				 errdetail("IDs up to that time may have been handed out before the server was started; \"snowflake.max_wait\" is %d ms and \"snowflake.max_lead\" is %d ms.",
+						   sf_max_wait_ms, sf_max_lead_ms),
 				 errhint("Set the clock right. If it is right, the horizon was written under a wrong clock: see snowflake_reset_horizon().")));
 	}
 	if (bound > 0 &&

@@ -8,6 +8,7 @@
 #   make installcheck   SQL, isolation and TAP tests against the installed library,
 #                       in temporary servers; TEMP_INSTANCE=no uses the running one
 #   make unit           only the unit tests of the pure C files
+#   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark
 #
@@ -61,7 +62,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test unit model help
+STANDALONE = demo clean-demo test torture unit model help
 
 .PHONY: $(STANDALONE) bench
 
@@ -77,6 +78,9 @@ test:
 
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
+
+torture:
+	@exec env PG_CONFIG='$(PG_CONFIG)' MINUTES='$(MINUTES)' ROUNDS='$(ROUNDS)' scripts/test.sh torture
 
 model:
 	@test/model/run --large

@@ -3,12 +3,16 @@
 #
 #   scripts/test.sh [STEP...]    steps: build unit regress isolation tap model
 #
+# The step torture runs only when it is named: kills, clock steps and fail-overs
+# under load for MINUTES (30), ROUNDS (100) kills in each run.
+#
 # A failed step does not keep the others from running.  CI=true makes every
 # compiler warning an error.
 
 . "$(dirname "$0")/common.sh"
 
 STEPS=(build unit regress isolation tap model)
+ON_REQUEST=(torture)
 SUMMARY=()
 PASSED=0
 FAILED=0
@@ -69,6 +73,37 @@ step_model()
 		return 77
 	fi
 	in_copy "$WORK/test/model/run"
+}
+
+# How many IDs the history checker says that it looked at in these logs.
+ids_checked()
+{
+	awk '/# [0-9]+ IDs in [0-9]+ calls/ { sub(/.*# /, ""); n += $1 } END { print n + 0 }' "$@"
+}
+
+# Each run has other random numbers; its log tells the seed.
+step_torture()
+{
+	local minutes=${MINUTES:-30} rounds=${ROUNDS:-100} begun=$SECONDS runs=0 failed=0
+	local file log result ids
+
+	while ((SECONDS - begun < minutes * 60)); do
+		for file in 101_horizon_crash 111_horizon_standby 103_horizon_crashpoints; do
+			runs=$((runs + 1))
+			log=$DIR/torture.$runs.log
+			result=passed
+			SNOWFLAKE_ROUNDS=$rounds installcheck REGRESS= ISOLATION= \
+				"PROVE_TESTS=test/t/$file.pl" PROVE_FLAGS=-v >"$log" 2>&1 || result=FAILED
+			[ "$result" = passed ] || failed=$((failed + 1))
+			ids=$(ids_checked "$log")
+			printf '%4d of %d s: run %d, %s %s, %s IDs%s\n' $((SECONDS - begun)) $((minutes * 60)) \
+				"$runs" "$file" "$result" "$ids" \
+				"$(sed -n 's/^# \([0-9]* rounds, clock set back.*\)/, \1/p' "$log")"
+		done
+	done
+	printf '%d runs, %d failed, %s IDs checked\n' "$runs" "$failed" \
+		"$(ids_checked "$DIR"/torture.*.log)"
+	[ "$failed" -eq 0 ]
 }
 
 # ---- What went wrong --------------------------------------------------------
@@ -194,10 +229,11 @@ wanted()
 WANTED=("$@")
 [ $# -gt 0 ] || WANTED=("${STEPS[@]}")
 for step in "${WANTED[@]}"; do
-	[[ " ${STEPS[*]} " == *" $step "* ]] || die "there is no step $step; the steps are: ${STEPS[*]}"
+	[[ " ${STEPS[*]} ${ON_REQUEST[*]} " == *" $step "* ]] ||
+		die "there is no step $step; the steps are: ${STEPS[*]} ${ON_REQUEST[*]}"
 done
 # The library that these test must be the one of this tree.
-if wanted regress || wanted isolation || wanted tap; then WANTED+=(build); fi
+if wanted regress || wanted isolation || wanted tap || wanted torture; then WANTED+=(build); fi
 
 PG_CONFIG=$("$ROOT/scripts/setup.sh" test)
 cd /
@@ -219,10 +255,10 @@ say "Testing a copy of the tree in $WORK"
 copy_sources "$WORK"
 
 built=no
-for step in "${STEPS[@]}"; do
+for step in "${STEPS[@]}" "${ON_REQUEST[@]}"; do
 	wanted "$step" || continue
 	case $step in
-		regress | isolation | tap)
+		regress | isolation | tap | torture)
 			if [ "$built" = no ]; then
 				record "$step" skipped "" "the build failed"
 				continue

@@ -11,6 +11,7 @@ package SnowflakeLoad;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Exporter 'import';
 use IPC::Open2;
 use IPC::Run;
@@ -20,6 +21,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   start_client
+  comes_to
   kill_server
   kill_process
 );
@@ -105,12 +107,29 @@ sub client
 	exit 0;
 }
 
+# Does this psql, as of SnowflakeTest::start_psql, bring the query to return
+# true?  Not if it ends before.
+sub comes_to
+{
+	my ($psql, $node, $dbname, $query) = @_;
+
+	foreach (1 .. $PostgreSQL::Test::Utils::timeout_default * 1_000_000 / $poll_us)
+	{
+		return 1 if $node->safe_psql($dbname, $query) eq 't';
+		$psql->{run}->pump_nb;
+		return 0 unless $psql->{run}->pumpable;
+		usleep($poll_us);
+	}
+	return 0;
+}
+
 # The processes of a server: they work in its data directory.
 sub _processes
 {
 	my ($node) = @_;
-	my $directory = readlink('/proc/self/cwd') ? $node->data_dir : die "there is no /proc to look for processes in\n";
+	my $directory = abs_path($node->data_dir);
 
+	die "there is no /proc to look for processes in\n" unless readlink '/proc/self/cwd';
 	return map { m,^/proc/(\d+)/, } grep { (readlink($_) // '') eq $directory } glob('/proc/[0-9]*/cwd');
 }
 

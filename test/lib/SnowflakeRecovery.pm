@@ -24,6 +24,7 @@ our @EXPORT = qw(
   ids_in_both
   poll_past
   horizon_ms
+  first_at_horizon
   horizon_refuses
   goes_on_ok
 );
@@ -98,6 +99,17 @@ sub horizon_ms
 	  || 0;
 }
 
+# The smallest ID that is not below the horizon in the data; 0 where there is
+# none.
+sub first_at_horizon
+{
+	my ($node, $dbname) = @_;
+
+	return $node->safe_psql($dbname // 'postgres', q{
+		SELECT snowflake_lower(to_timestamp(last_value / 1000.0)) FROM snowflake_horizon WHERE is_called})
+	  || 0;
+}
+
 # With the clock further behind the horizon than a call may wait, the error
 # says how far.  offset_s is that of the server's clock.
 sub horizon_refuses
@@ -134,8 +146,7 @@ sub goes_on_ok
 		layout => $node->safe_psql($dbname, 'SELECT layout FROM snowflake_status'),
 		dir => $node->basedir);
 	my $horizon_ms = horizon_ms($node, $dbname);
-	my $first = $horizon_ms && $node->safe_psql($dbname,
-		"SELECT snowflake_lower(to_timestamp($horizon_ms / 1000.0))");
+	my $first = first_at_horizon($node, $dbname);
 	my $last_s = $node->safe_psql($dbname,
 		'SELECT extract(epoch FROM snowflake_timestamp(max(id))) FROM ids');
 	my $insert = "INSERT INTO ids (g) SELECT generate_series(1, 50) RETURNING id;\n";

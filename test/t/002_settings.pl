@@ -352,7 +352,7 @@ SKIP:
 			SET LOCAL $setting TO DEFAULT;
 			SELECT snowflake_decode(0, 'twitter') IS NOT NULL;
 			COMMIT;
-			SELECT current_setting('$setting') = reset_val FROM pg_settings WHERE name = '$setting'},
+			SELECT setting = reset_val FROM pg_settings WHERE name = '$setting'},
 			extra_params => [ '-U', 'alice' ]);
 		like($stdout, qr/^(?:t\nt)?$/, "$setting by a value that comes back");
 

@@ -16,6 +16,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use Cwd qw(abs_path);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SnowflakeHistory;
@@ -110,6 +111,36 @@ is( $node->safe_psql('postgres', q{
 		SELECT max(ahead) <= 1001 FROM seen}),
 	't', 'the horizon is not further ahead of the clock than its setting');
 
+# IDs that no commit follows: nothing but the horizon itself sees to it that it
+# is on disk.
+my $slowly = q{SELECT snowflake_next() || pg_sleep(0.01)::text FROM generate_series(1, 150)};
+flush_wal();
+my @drawn = split /\n/, $node->safe_psql('postgres', $slowly);
+kill_server($node);
+$clock->start;
+cmp_ok((horizon())[0], '>', ms_of($drawn[-1]), 'after kill -9 the horizon is above IDs of a query that wrote nothing');
+
+# The same where another session wrote the horizon ahead and had no need of it.
+my $other = $node->background_psql('postgres');
+$other->query_safe('SELECT snowflake_next()');
+flush_wal();
+my ($before) = horizon();
+$other->query_safe(q{
+	DO $$
+	DECLARE deadline timestamptz := clock_timestamp() + interval '1 minute';
+	BEGIN
+		WHILE (SELECT last_value FROM snowflake_horizon) = } . $before . q{ AND clock_timestamp() < deadline LOOP
+			PERFORM snowflake_next();
+		END LOOP;
+	END
+	$$});
+@drawn = split /\n/, $node->safe_psql('postgres', $slowly);
+cmp_ok(ms_of($drawn[-1]), '>', $before, 'IDs beyond the horizon that the other session knew to be on disk');
+kill_server($node);
+$other->{run}->finish;
+$clock->start;
+cmp_ok((horizon())[0], '>', ms_of($drawn[-1]), 'after kill -9 the horizon is above those, too');
+
 my ($last) = call('before');
 flush_wal();
 my ($horizon) = horizon();
@@ -144,10 +175,10 @@ foreach my $i (1 .. 3)
 	$node->append_conf('postgresql.conf', q{snowflake.max_wait = '1h'});
 	$clock->start;
 	my $waiting = start_psql($node, 'postgres', 'SELECT snowflake_next()');
-	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Extension'})
-	  or die 'no call waits';
+	ok(comes_to($waiting, $node, 'postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Extension'}),
+		"start $i: the first call waits");
 	flush_wal();
-	is((horizon())[0], $horizon, "start $i: the horizon does not run away from the clock");
+	is((horizon())[0], $horizon, 'the horizon does not run away from the clock');
 	kill_server($node);
 	$waiting->finish;
 	is($waiting->stdout, '', 'there was no ID');
@@ -182,7 +213,7 @@ my $right = $horizon / 1000 - time;
 $right = 0 if $right < 0;
 set_clock($right);
 
-my ($set_back, $refused, $below, $longest) = (0, 0, 0, 0);
+my ($set_back, $refused, $longest) = (0, 0, 0);
 my @unexpected;
 foreach my $round (1 .. $rounds)
 {
@@ -196,7 +227,6 @@ foreach my $round (1 .. $rounds)
 
 	# From a second to an hour; a small step leads back into what was just used.
 	my $step = $round & 8 ? exp(rand(log(3600))) : 1 + rand(10);
-	my ($before) = $node->safe_psql('postgres', 'SELECT last_id_time FROM snowflake_status');
 	my $killed_at = time;
 	my $what;
 	if ($single)
@@ -204,7 +234,7 @@ foreach my $round (1 .. $rounds)
 		my $offset = -s $node->logfile;
 		my ($pid, $type) = split /\|/, $node->safe_psql('postgres', q{
 			SELECT pid, backend_type FROM pg_stat_activity
-			WHERE pid <> pg_backend_pid() AND backend_type IN ('client backend', 'client backend', 'walwriter', 'checkpointer')
+			WHERE pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walwriter', 'checkpointer')
 			ORDER BY random() LIMIT 1});
 		$what = "one $type";
 		kill_process($pid);
@@ -269,7 +299,7 @@ note sprintf('%d rounds, clock set back in %d of them, calls refused in %d, long
 	$rounds, $set_back, $refused, $longest);
 
 # What was made in all these runs.
-my $copy = $node->basedir . '/recorded';
+my $copy = abs_path($node->basedir) . '/recorded';
 $node->safe_psql('postgres', qq{COPY (SELECT client, call, id FROM ids) TO '$copy' (DELIMITER ' ')});
 $history->add_calls($node_id, \@lines);
 $history->add_calls($node_id, $_->file) foreach @clients;

@@ -211,14 +211,14 @@ foreach my $end (qw(ROLLBACK COMMIT))
 
 		$session->query_safe("BEGIN; ALTER SEQUENCE snowflake_horizon $alter");
 		my $drawing = start_psql($node, 'altered', 'SELECT snowflake_next()');
-		ok( $node->poll_query_until('altered', q{
+		ok( comes_to($drawing, $node, 'altered', q{
 				SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'snowflake_horizon'::regclass}),
 			"ALTER SEQUENCE ... $alter: IDs wait for its $end");
 		$session->query_safe($end);
 		$session->quit;
 		$drawing->finish;
 		made('altered', $drawing->stdout);
-		covered('altered', "after $end");
+		covered('altered', "after $end of ALTER SEQUENCE ... $alter");
 		cmp_ok($greatest{altered}, '>', $previous, 'it rises');
 		$previous = $greatest{altered};
 	}
@@ -402,8 +402,8 @@ $session->query_safe('SELECT pg_advisory_lock(1)');
 my $running = start_psql($node, 'running', q{
 	INSERT INTO t SELECT snowflake_next() FROM generate_series(1, 100) AS g
 	WHERE g <> 51 OR pg_advisory_lock(1) IS NOT NULL;});
-$node->poll_query_until('running', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted})
-  or die 'the statement does not wait';
+ok( comes_to($running, $node, 'running', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}),
+	'a statement has made some of its IDs');
 sql('running', 'DROP EXTENSION snowflake; CREATE EXTENSION snowflake');
 $session->quit;
 ok($running->finish, 'a statement that ran while the extension was dropped and created') or diag $running->stderr;

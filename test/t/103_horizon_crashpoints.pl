@@ -12,6 +12,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use Cwd qw(abs_path);
 use File::Copy;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -41,7 +42,7 @@ $shipped->stop;
 # A build with places to die at
 #
 
-my $build = PostgreSQL::Test::Utils::tempdir();
+my $build = abs_path(PostgreSQL::Test::Utils::tempdir());
 mkdir "$build/$_" or die "could not make $build/$_: $!\n" foreach qw(src sql);
 foreach my $file (glob("$top/Makefile $top/src/*.[ch] $top/sql/snowflake--*.sql"))
 {
@@ -198,7 +199,7 @@ SKIP:
 		}
 	}
 
-	my $copy = $node->basedir . '/recorded';
+	my $copy = abs_path($node->basedir) . '/recorded';
 	$node->safe_psql('postgres', qq{COPY (SELECT client, call, id FROM ids) TO '$copy' (DELIMITER ' ')});
 	$history->add_calls($node_id, \@lines);
 	$history->add_recorded($node_id, $copy);

@@ -39,16 +39,14 @@
 /* Long waits are cut, since a clock that is set right ends them early. */
 #define LONGEST_NAP_MS			100
 
-/* How many ticks, as time, those leave out who often came too late for one. */
-#define LONGEST_SKIP_MS			4
+/* What is left of a wait when it is slept exactly. */
+#define EXACT_NAP_MS			2
 
 /* A wait that is going on; begun_us is 0 before there is one. */
 typedef struct Wait
 {
 	int64		begun_us;
 	int64		counted_us;
-	uint64		tick;			/* that is waited for */
-	int			ticks;			/* how many that was in vain */
 } Wait;
 
 /* This backend may make IDs: it has the memory, and is not in recovery. */
@@ -244,27 +242,10 @@ wait_for_clock(Wait *wait, SfStepResult why, const SfStep *step)
 		wait_event = sf_wait_event_new("SnowflakeClock");
 
 	/*
-	 * Whoever has come too late for several ticks in a row leaves some out, so
-	 * that of many waiting sessions only as many wake up for each tick as can
-	 * use its sequence up.
-	 */
-	if (cause == SF_WAIT_SEQUENCE)
-	{
-		int			tick_ms = sf_shared->layout.tick_ms;
-
-		if (wait->tick != step->tick)
-		{
-			wait->tick = step->tick;
-			wait->ticks++;
-		}
-		remaining_us += Min(wait->ticks / 2, LONGEST_SKIP_MS / tick_ms) * tick_ms * US_PER_MS;
-	}
-
-	/*
 	 * The last milliseconds are slept exactly: the latch's timeout would be
 	 * rounded up to a whole one, and a tick would be lost each time.
 	 */
-	if (remaining_us > (LONGEST_SKIP_MS + 2) * US_PER_MS)
+	if (remaining_us > EXACT_NAP_MS * US_PER_MS)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(remaining_us / US_PER_MS - 1, LONGEST_NAP_MS), wait_event);
@@ -326,7 +307,7 @@ no_step(Wait *wait, SfStepResult why, const SfStep *step)
 void
 sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 {
-	Wait		wait = {0, 0, 0, 0};
+	Wait		wait = {0, 0};
 
 	if (unlikely(!ready))
 		prepare();
@@ -394,35 +375,51 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 	}
 }
 
+/* Apart, so that the short way below has no claim on its stack. */
+static pg_noinline int64
+next_by_claim(Oid function)
+{
+	SfClaim		claim;
+
+	sf_generator_claim(function, 1, &claim);
+	return sf_claim_id(&claim, 0);
+}
+
 /*
  * Make one ID: what sf_generator_claim() does for one, by a short way that is
- * nearly always open.  The order of the readings is the same, and each is
- * taken anew after an exchange that failed.
+ * nearly always open.
+ *
+ * The clock is read first here, and not between the state and its exchange:
+ * in that time another processor would take the cache line away.  It makes no
+ * difference to the ID, since it has the tick of the state that is exchanged,
+ * and the clock has shown the millisecond in which that tick may be used.
+ * State and grant are read in their order, and anew after an exchange that
+ * failed.
  */
 int64
 sf_generator_next(Oid function)
 {
-	SfClaim		claim;
-
-	while (likely(ready))
+	if (likely(ready) && likely(sf_clock_still_shows(&last.now)))
 	{
 		uint64		state = pg_atomic_read_u64(&sf_shared->state);
 
-		/* The closed bit, or another tick, makes a huge number of this. */
-		uint64		sequence = state - last.tick_state;
-
-		pg_read_barrier();
-		if (unlikely(sequence >= last.max_sequence ||
-					 pg_atomic_read_u64(&sf_shared->grant) != last.grant ||
-					 last.tick >= sf_horizon_due ||
-					 !sf_clock_still_shows(&last.now)))
-			break;
-		if (likely(pg_atomic_compare_exchange_u64(&sf_shared->state, &state, state + 1)))
+		for (;;)
 		{
-			sf_count(&counters->issued, 1);
-			return (int64) (last.tick_id + ((sequence + 1) << last.sequence_shift));
+			/* The closed bit, or another tick, makes a huge number of this. */
+			uint64		sequence = state - last.tick_state;
+
+			pg_read_barrier();
+			if (unlikely(sequence >= last.max_sequence ||
+						 pg_atomic_read_u64(&sf_shared->grant) != last.grant ||
+						 last.tick >= sf_horizon_due))
+				break;
+			/* A failed exchange has read the state. */
+			if (likely(pg_atomic_compare_exchange_u64(&sf_shared->state, &state, state + 1)))
+			{
+				sf_count(&counters->issued, 1);
+				return (int64) (last.tick_id + ((sequence + 1) << last.sequence_shift));
+			}
 		}
 	}
-	sf_generator_claim(function, 1, &claim);
-	return sf_claim_id(&claim, 0);
+	return next_by_claim(function);
 }

@@ -44,7 +44,9 @@ SELECT pg_catalog.pg_extension_config_dump('snowflake_layout_fields', '');
 SELECT pg_catalog.pg_extension_config_dump('snowflake_layout_epoch', '');
 
 -- Default privileges may have let others write here, which could make IDs
--- repeat.  All may read: pg_dump needs that, whoever runs it.
+-- repeat.  All may read: pg_dump needs that, whoever runs it.  The owner of the
+-- database may write, since a restore by its owner sets them, and since nobody
+-- else's IDs depend on them.
 DO $$
 DECLARE
 	seq pg_catalog.regclass;
@@ -60,6 +62,7 @@ BEGIN
 				CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::pg_catalog.text END);
 		END LOOP;
 		EXECUTE pg_catalog.format('GRANT SELECT ON SEQUENCE %s TO PUBLIC', seq);
+		EXECUTE pg_catalog.format('GRANT UPDATE ON SEQUENCE %s TO pg_database_owner', seq);
 	END LOOP;
 END
 $$;

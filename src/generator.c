@@ -263,6 +263,21 @@ wait_for_clock(Wait *wait, SfStepResult why, const SfStep *step)
 	wait->counted_us = now_us;
 }
 
+/*
+ * Wait until the database's horizon, the tick begin, is no further ahead of
+ * the clock than an ID may be.
+ */
+static pg_noinline void
+wait_for_horizon(Wait *wait, uint64 begin, uint64 now)
+{
+	SfStep		step = {
+		.tick = begin - Min(begin, lead_ticks(&sf_shared->layout)),
+		.behind = begin - now
+	};
+
+	wait_for_clock(wait, SF_STEP_CLOCK_BEHIND, &step);
+}
+
 /* Deal with a step that gave no IDs: wait, or raise an error. */
 static pg_noinline void
 no_step(Wait *wait, SfStepResult why, const SfStep *step)
@@ -351,7 +366,10 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 		/* The horizon may raise the state, so all is read anew after it. */
 		if (unlikely(step.tick >= sf_horizon_due))
 		{
-			sf_horizon_advance(function, step.tick);
+			uint64		begin = sf_horizon_advance(function, step.tick);
+
+			if (begin != 0)
+				wait_for_horizon(&wait, begin, tick_of_ms(layout, now_ms));
 			continue;
 		}
 

@@ -18,7 +18,8 @@
  * The mark (log_cnt) of the sequence tells whether the horizon was written in
  * this server run.  If so, the shared state has been above it since, and a
  * backend adopts it.  If not - it is from before the restart, or was set by
- * setval(), or came with a restore - the state is raised to it first.
+ * setval(), or came with a restore - the state is raised to it first, and a
+ * tick below it is waited for.
  *
  *-------------------------------------------------------------------------
  */
@@ -90,16 +91,13 @@ ms_to_bound(const SfLayout *layout, int64 ms)
 }
 
 /*
- * Raise the state to a horizon that was not written in this server run.
- *
- * Where the clock would have to be waited for longer than allowed, nothing is
- * raised: IDs of this database have to wait for the clock either way, but the
- * state is that of all databases.
+ * Refuse to make IDs where the clock would have to be waited for longer than
+ * allowed until they may begin at a horizon from before this server run.  The
+ * state is not raised to it, since that is the state of all databases.
  */
 static void
-raise_state(const SfLayout *layout, int64 horizon_ms)
+refuse_if_far(int64 horizon_ms)
 {
-	uint64		bound = ms_to_bound(layout, horizon_ms);
 	int64		ahead_ms = horizon_ms - sf_clock_ms();
 
 	if (ahead_ms > (int64) sf_max_wait_ms + sf_max_lead_ms)
@@ -112,9 +110,28 @@ raise_state(const SfLayout *layout, int64 horizon_ms)
 						   sf_max_wait_ms, sf_max_lead_ms),
 				 errhint("Set the clock right. If it is right, the horizon was written under a wrong clock: see snowflake_reset_horizon().")));
 	}
+}
+
+/* Raise the state to a horizon that was not written in this server run. */
+static void
+raise_state(const SfLayout *layout, uint64 bound)
+{
 	if (bound > 0 &&
 		sf_state_raise(sf_state_pack(layout, bound - 1, sf_max_value(layout->bits[SF_SEQUENCE]))))
 		pg_atomic_write_u64(&sf_shared->horizon_raised_at, (uint64) GetCurrentTimestamp());
+}
+
+/*
+ * A horizon that no server wrote, but setval(): of a restore, or by hand.  The
+ * owner of the database may do that, and must not be able to take the other
+ * databases' time away: the state is raised to such a horizon only where a
+ * burst of IDs could bring it as well.  Until then this database waits.
+ */
+static bool
+must_come_nearer(const SfWordValue *horizon)
+{
+	return horizon->mark < SF_FIRST_RUN_ID &&
+		horizon->value > sf_clock_ms() + sf_max_lead_ms;
 }
 
 /*
@@ -198,12 +215,12 @@ note_highest(uint64 bound)
  * Make the pending horizon lie beyond a tick: adopt what another backend has
  * written, or write.  tick is the one that is wanted now.
  *
- * Returns false where IDs have to begin at a horizon from before this server
- * run that is still ahead.  That one is left as it is until it is reached:
- * written anew at each start, it would run away from the clock of a server
- * that is restarted often.
+ * Returns 0, or the tick that IDs have to begin at where there is a horizon
+ * from before this server run that is still ahead.  That one is left as it is
+ * until it is reached: written anew at each start, it would run away from the
+ * clock of a server that is restarted often.
  */
-static bool
+static uint64
 extend(Oid function, uint64 tick, uint64 beyond)
 {
 	const SfLayout *layout = &sf_shared->layout;
@@ -229,13 +246,15 @@ extend(Oid function, uint64 tick, uint64 beyond)
 	{
 		if (horizon.set && !of_this_run)
 		{
+			refuse_if_far(horizon.value);
 			/* Before the mark says that it was done. */
-			raise_state(layout, horizon.value);
+			if (!must_come_nearer(&horizon))
+				raise_state(layout, bound);
 			SF_CRASH_POINT(1);
 			if (bound > tick)
 			{
 				sf_words_close(&words, RowExclusiveLock);
-				return false;
+				return bound;
 			}
 		}
 
@@ -254,34 +273,49 @@ extend(Oid function, uint64 tick, uint64 beyond)
 	 */
 	pending_bound = bound;
 	pending_lsn = lsn;
-	return true;
+	return 0;
+}
+
+/* Wait until the pending horizon is on disk, and go on under it. */
+static void
+make_durable(void)
+{
+	XLogFlush(pending_lsn);
+	SF_CRASH_POINT(4);
+	durable_bound = pending_bound;
+	sf_horizon_due = durable_bound - Min(durable_bound, horizon_ticks(&sf_shared->layout) / 2);
 }
 
 /*
  * See to it that IDs with this tick may be made: that a horizon above it is
- * on disk, or that the state is raised so that it is not asked for again.
- * May wait for a lock on the sequence and for WAL; raises an error where IDs
- * must not be made in this database.
+ * on disk.  Returns 0 when that is so, else the tick before which this
+ * database must not make IDs.  May wait for a lock on the sequence and for
+ * WAL; raises an error where that tick is too far away, or IDs must not be
+ * made at all.
  */
-void
+uint64
 sf_horizon_advance(Oid function, uint64 tick)
 {
 	int64		begun = sf_clock_monotonic_us();
+	uint64		begin = 0;
 
 	if (tick < durable_bound)
 	{
 		/* There is time yet.  Write, but do not wait for the disk. */
-		if (pending_bound > durable_bound || extend(function, tick, durable_bound))
+		if (pending_bound <= durable_bound)
+			begin = extend(function, tick, durable_bound);
+		if (begin == 0)
 			sf_horizon_due = durable_bound;
 	}
-	else if (pending_bound > tick || extend(function, tick, tick))
+	else
 	{
-		XLogFlush(pending_lsn);
-		SF_CRASH_POINT(4);
-		durable_bound = pending_bound;
-		sf_horizon_due = durable_bound - Min(durable_bound, horizon_ticks(&sf_shared->layout) / 2);
+		if (pending_bound <= tick)
+			begin = extend(function, tick, tick);
+		if (begin == 0)
+			make_durable();
 	}
 	pg_atomic_fetch_add_u64(&sf_shared->horizon_us, sf_clock_monotonic_us() - begun);
+	return begin;
 }
 
 /*

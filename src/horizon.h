@@ -20,7 +20,7 @@
 extern uint64 sf_horizon_due;
 
 extern void sf_horizon_init(void);
-extern void sf_horizon_advance(Oid function, uint64 tick);
+extern uint64 sf_horizon_advance(Oid function, uint64 tick);
 extern void sf_horizon_begin(Oid function);
 extern void sf_horizon_reset(Oid function, TimestampTz horizon);
 extern void sf_horizon_set_layout(Oid function);

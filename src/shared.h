@@ -14,6 +14,9 @@
 
 #define SF_VERSION			"1.0.0"
 
+/* Marks below it are not a server's: setval() leaves 0, nextval() up to 32. */
+#define SF_FIRST_RUN_ID		(INT64CONST(1) << 62)
+
 /* What a call waited for, or was refused for. */
 typedef enum SfWaitCause
 {
@@ -77,7 +80,7 @@ typedef struct SfShared
 
 	/*
 	 * Marks the horizons that were written since this memory was initialised;
-	 * random, positive, written once.
+	 * random, at least SF_FIRST_RUN_ID, written once.
 	 */
 	int64		run_id;
 

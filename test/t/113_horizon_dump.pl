@@ -1,7 +1,7 @@
 # pg_dump and pg_restore into a new server whose clock is behind.  In every
 # format the dump carries the horizon and the layout of the database's IDs,
-# whoever made it.  Only to a restore by somebody else than a superuser the
-# extension's sequences are closed; what that means is shown, too.
+# whoever made it, and whether a superuser or the owner of the database restores
+# it.  Any other role is refused, and the owner's right harms no other database.
 
 use strict;
 use warnings;
@@ -85,7 +85,7 @@ my $new = snowflake_node('new', @settings);
 my $clock = fake_clock($new);
 $clock->set(-$behind);
 $clock->start;
-$new->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE ROLE other');
+$new->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE ROLE other LOGIN');
 
 my %restores = (
 	busy => [ [ 'pg_restore', '-d', '', "$directory/busy" ] ],
@@ -138,49 +138,78 @@ foreach my $dbname (sort keys %restores)
 }
 
 #
-# Restore by somebody else than a superuser, who has only made the extension
+# Restore by the owner of the database, in which a superuser has made the
+# extension, and by a role that is neither
 #
 
-sub restore_as_owner
+sub restore_as
 {
-	my ($dbname, $prepare) = @_;
+	my ($role, $dbname) = @_;
 	my $stderr;
 
 	$new->safe_psql('postgres', "CREATE DATABASE $dbname OWNER owner");
-	$new->safe_psql($dbname, "GRANT ALL ON SCHEMA public TO owner; CREATE EXTENSION snowflake; $prepare");
-	IPC::Run::run([ 'pg_restore', '-U', 'owner', '-d', $new->connstr($dbname), "$directory/owner" ],
+	$new->safe_psql($dbname, 'GRANT ALL ON SCHEMA public TO owner, other; CREATE EXTENSION snowflake');
+	IPC::Run::run(
+		[ 'pg_restore', '-O', '-U', $role, '-d', $new->connstr($dbname), "$directory/owner" ],
 		'2>', \$stderr);
+	note("restore by $role: $stderr");
+	is($new->safe_psql($dbname, 'SELECT count(*) >= 1000 FROM ids'), 't', "restore by $role: the rows are there");
 	return $stderr;
 }
 
 $clock->set(-$behind);
 $clock->restart;
-my $stderr = restore_as_owner('by_owner', '');
-is(() = $stderr =~ /ERROR:  permission denied for sequence $sequence$/mg, 3,
-	'restore by the owner: the words are refused');
-is($new->safe_psql('by_owner', 'SELECT count(*) >= 1000 FROM ids'),
-	't', 'restore by the owner: the rows are there');
-is(horizon_ms($new, 'by_owner'), 0, 'restore by the owner: no horizon');
-
-# The documented way out, before IDs are made.
-$new->safe_psql('by_owner', q{
-	SELECT snowflake_reset_horizon(max(snowflake_timestamp(id)) + '1 ms') FROM ids});
-horizon_refuses($new, -$behind, 'restore by the owner, horizon set by hand: refused while the clock is behind',
+my $stderr = restore_as('owner', 'by_owner');
+unlike($stderr, qr/sequence/, 'restore by the owner: the words are set');
+is($new->safe_psql('by_owner', $words), $values,
+	'restore by the owner: horizon and layout are those of the source');
+horizon_refuses($new, -$behind, 'restore by the owner: refused while the clock is behind', dbname => 'by_owner');
+goes_on_ok($new, $clock, $begin, ids_in($new, 'by_owner'), 'restore by the owner: goes on above the horizon',
 	dbname => 'by_owner');
-goes_on_ok($new, $clock, $begin, ids_in($new, 'by_owner'),
-	'restore by the owner, horizon set by hand: goes on above it', dbname => 'by_owner');
 
-# Or the right is given for the time of the restore.  This server has made IDs
-# since it was started, so CREATE EXTENSION sets a horizon, too.
+# This server has made IDs since it was started, so CREATE EXTENSION has set a
+# horizon; the documented way to a higher one, before IDs are made.
 $clock->set(-$behind);
-$stderr = restore_as_owner('with_right',
-	'GRANT UPDATE ON SEQUENCE snowflake_horizon, snowflake_layout_fields, snowflake_layout_epoch TO owner');
-unlike($stderr, qr/sequence/, 'restore by the owner with the right to: the words are set');
-is($new->safe_psql('with_right', $words), $values,
-	'restore by the owner with the right to: horizon and layout are those of the source');
 $clock->restart;
-horizon_refuses($new, -$behind, 'restore by the owner with the right to: refused while the clock is behind',
-	dbname => 'with_right');
+$stderr = restore_as('other', 'by_other');
+is(() = $stderr =~ /ERROR:  permission denied for sequence $sequence$/mg, 3,
+	'restore by another role: the words are refused');
+is(horizon_ms($new, 'by_other'), 0, 'restore by another role: no horizon');
+$new->safe_psql('by_other', q{
+	SELECT snowflake_reset_horizon(max(snowflake_timestamp(id)) + '1 ms') FROM ids});
+horizon_refuses($new, -$behind, 'restore by another role, horizon set by hand: refused while the clock is behind',
+	dbname => 'by_other');
+goes_on_ok($new, $clock, $begin, ids_in($new, 'by_other'),
+	'restore by another role, horizon set by hand: goes on above it', dbname => 'by_other');
+
+#
+# The owner of a database sets its horizon ahead: only that database waits
+#
+
+$new->append_conf('postgresql.conf', 'snowflake.max_wait = 60s');
+$clock->restart;
+$new->safe_psql('postgres', 'CREATE EXTENSION snowflake');
+foreach my $by (
+	[ 'setval', q{setval('snowflake_horizon', %s)} ],
+	[ 'nextval', q{setval('snowflake_horizon', %s), nextval('snowflake_horizon')} ])
+{
+	my ($name, $statement) = @$by;
+	my $session = $new->background_psql('by_owner');
+
+	$new->safe_psql('postgres', 'SELECT snowflake_next()');
+	$new->safe_psql('by_owner', 'SET ROLE owner; SELECT ' . sprintf($statement,
+		q{(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 50000}));
+	$session->query_until(qr/begun/, "\\echo begun\nSELECT snowflake_next();\n");
+	ok( $new->poll_query_until('postgres', q{
+			SELECT count(*) = 1 FROM pg_stat_activity
+			WHERE datname = 'by_owner' AND wait_event_type = 'Extension' AND query LIKE '%snowflake_next%'}),
+		"horizon ahead by $name: its database waits");
+	is($new->safe_psql('postgres', 'SELECT snowflake_next() > 0, clock_ahead >= interval \'0\' FROM snowflake_status'),
+		't|t', "horizon ahead by $name: another database does not");
+	$new->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = 'by_owner'});
+	$session->{run}->finish;
+	$clock->restart;
+}
 
 #
 # The guard of the layout
@@ -189,7 +218,7 @@ horizon_refuses($new, -$behind, 'restore by the owner with the right to: refused
 $new->append_conf('postgresql.conf', q{snowflake.epoch = '2020-02-03'});
 $clock->set(0);
 $clock->restart;
-foreach my $dbname (sort(keys %restores), 'by_owner', 'with_right')
+foreach my $dbname (sort(keys %restores), 'by_owner', 'by_other')
 {
 	fails_with($new, 'SELECT snowflake_next()', 'SF005',
 		[

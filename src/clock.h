@@ -21,6 +21,9 @@ typedef struct SfMillisecond
 	int64_t		nanosecond;		/* where in that second it begins */
 } SfMillisecond;
 
+/* No clock shows this one. */
+#define SF_NO_MILLISECOND	{.second = INT64_MIN, .nanosecond = 0}
+
 /* What the kernel says of the synchronisation of its clock. */
 typedef struct SfClockSync
 {

@@ -49,11 +49,11 @@ typedef struct Wait
 	int64		counted_us;
 } Wait;
 
-/* This backend may make IDs: it has the memory, and is not in recovery. */
-static bool ready = false;
-
-/* Our own slot in sf_shared->counters. */
-static SfCounters *counters;
+/*
+ * Our own slot in sf_shared->counters; NULL before this backend may make IDs,
+ * which takes the memory, and that the server is not in recovery.
+ */
+static SfCounters *counters = NULL;
 
 /*
  * The clock as this backend last saw it, and when to look at its offset
@@ -62,21 +62,7 @@ static SfCounters *counters;
 static int64 clock_seen = 0;
 static int64 clock_check_due = 0;
 
-/*
- * What this backend's last claim was made from.  While the clock shows the
- * same millisecond, the grant is the same and the state is in the claim's
- * tick, sf_step() would only add 1 to the state.
- */
-static struct
-{
-	SfMillisecond now;
-	uint64		grant;
-	uint64		tick;
-	uint64		tick_state;		/* the state at sequence number 0 of the tick */
-	uint64		tick_id;		/* the ID with sequence number 0 of the tick */
-	uint64		max_sequence;
-	int			sequence_shift;
-} last;
+SfLastClaim sf_last = {.now = SF_NO_MILLISECOND};
 
 static void
 prepare(void)
@@ -84,7 +70,6 @@ prepare(void)
 	sf_shared_attach();
 	PreventCommandDuringRecovery("snowflake_next()");
 	counters = sf_my_counters();
-	ready = true;
 }
 
 /* The tick of a clock reading; negative before the epoch. */
@@ -324,7 +309,7 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 {
 	Wait		wait = {0, 0};
 
-	if (unlikely(!ready))
+	if (unlikely(counters == NULL))
 		prepare();
 
 	for (;;)
@@ -381,63 +366,27 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 			claim->count = step.count;
 			sf_count(&counters->issued, step.count);
 
-			last.now = sf_clock_millisecond(now_ms);
-			last.grant = grant;
-			last.tick = step.tick;
-			last.tick_state = sf_state_pack(layout, step.tick, 0);
-			last.tick_id = sf_layout_compose(layout, step.tick, claim->node, 0);
-			last.max_sequence = sf_max_value(layout->bits[SF_SEQUENCE]);
-			last.sequence_shift = layout->shift[SF_SEQUENCE];
+			sf_last = (SfLastClaim) {
+				.now = sf_clock_millisecond(now_ms),
+				.grant = grant,
+				.tick = step.tick,
+				.tick_state = sf_state_pack(layout, step.tick, 0),
+				.tick_id = sf_layout_compose(layout, step.tick, claim->node, 0),
+				.max_sequence = sf_max_value(layout->bits[SF_SEQUENCE]),
+				.sequence_shift = layout->shift[SF_SEQUENCE],
+				.issued = &counters->issued
+			};
 			return;
 		}
 	}
 }
 
-/* Apart, so that the short way below has no claim on its stack. */
-static pg_noinline int64
-next_by_claim(Oid function)
+/* What sf_generator_next() does where its short way is closed. */
+int64
+sf_generator_next_by_claim(Oid function)
 {
 	SfClaim		claim;
 
 	sf_generator_claim(function, 1, &claim);
 	return sf_claim_id(&claim, 0);
-}
-
-/*
- * Make one ID: what sf_generator_claim() does for one, by a short way that is
- * nearly always open.
- *
- * The clock is read first here, and not between the state and its exchange:
- * in that time another processor would take the cache line away.  It makes no
- * difference to the ID, since it has the tick of the state that is exchanged,
- * and the clock has shown the millisecond in which that tick may be used.
- * State and grant are read in their order, and anew after an exchange that
- * failed.
- */
-int64
-sf_generator_next(Oid function)
-{
-	if (likely(ready) && likely(sf_clock_still_shows(&last.now)))
-	{
-		uint64		state = pg_atomic_read_u64(&sf_shared->state);
-
-		for (;;)
-		{
-			/* The closed bit, or another tick, makes a huge number of this. */
-			uint64		sequence = state - last.tick_state;
-
-			pg_read_barrier();
-			if (unlikely(sequence >= last.max_sequence ||
-						 pg_atomic_read_u64(&sf_shared->grant) != last.grant ||
-						 last.tick >= sf_horizon_due))
-				break;
-			/* A failed exchange has read the state. */
-			if (likely(pg_atomic_compare_exchange_u64(&sf_shared->state, &state, state + 1)))
-			{
-				sf_count(&counters->issued, 1);
-				return (int64) (last.tick_id + ((sequence + 1) << last.sequence_shift));
-			}
-		}
-	}
-	return next_by_claim(function);
 }

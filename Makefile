@@ -34,12 +34,14 @@ OBJS = \
 	src/functions.o \
 	src/admin.o \
 	src/decode.o \
+	src/text_forms.o \
+	src/text.o \
 	src/status.o
 
 DATA = sql/snowflake--1.0.0.sql
 DOCS = README.md
 
-REGRESS = setup layout decode generate settings privileges errors
+REGRESS = setup layout decode text generate settings privileges errors
 ISOLATION = concurrent
 TAP_TESTS = 1
 PROVE_TESTS ?= test/t/*.pl

@@ -220,6 +220,31 @@ COMMENT ON FUNCTION snowflake_lower(timestamptz, text) IS
 'the smallest ID with a time not before the instant, in the layout given';
 
 --
+-- IDs as text, and in JavaScript
+--
+
+CREATE FUNCTION snowflake_to_text(id bigint, format text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'snowflake_to_text'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_to_text(bigint, text) IS
+'an ID as text in base62, base58, base36, crockford or hex, which sorts like the ID; with -short behind that: without leading zeros';
+
+CREATE FUNCTION snowflake_from_text(string text, format text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_from_text'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_from_text(text, text) IS
+'the ID that a text is in base62, base58, base36, crockford or hex, or one of these with -short; inverse of snowflake_to_text';
+
+CREATE FUNCTION snowflake_js_safe(id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'snowflake_js_safe'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_js_safe(bigint) IS
+'whether a JavaScript number holds the ID exactly';
+
+--
 -- Views
 --
 

@@ -167,7 +167,22 @@ sf_layout_pack(const SfLayout *layout)
 	return (int64_t) packed;
 }
 
-/* Returns false where the number cannot have come from sf_layout_pack(). */
+/* What sf_layout_parse() asks of the fields of the node ID */
+static bool
+has_sound_node(const SfLayout *layout)
+{
+	bool		datacenter = sf_layout_has(layout, SF_DATACENTER);
+	bool		worker = sf_layout_has(layout, SF_WORKER);
+
+	return layout->node_bits <= SF_MAX_INT_BITS &&
+		(sf_layout_has(layout, SF_NODE) ? !datacenter && !worker : worker || !datacenter);
+}
+
+/*
+ * Returns false where the numbers cannot have come from a layout that
+ * sf_layout_parse() reads and sf_layout_pack() packs: so there is one number
+ * for each layout.
+ */
 bool
 sf_layout_unpack(int64_t packed, int64_t epoch_ms, SfLayout *layout)
 {
@@ -180,7 +195,9 @@ sf_layout_unpack(int64_t packed, int64_t epoch_ms, SfLayout *layout)
 		int			bits = take_bits(&rest, PACK_WIDTH_BITS);
 		int			field = take_bits(&rest, PACK_FIELD_BITS);
 
-		if (field >= SF_NUM_FIELDS || (field == 0) != (bits == 0) || layout->bits[field] > 0)
+		/* Places that are not used are the lowest ones. */
+		if (field >= SF_NUM_FIELDS || (field == 0) != (bits == 0) ||
+			layout->bits[field] > 0 || (field == 0 && shift > 0))
 			return false;
 		layout->bits[field] = bits;
 		layout->shift[field] = shift;
@@ -191,6 +208,8 @@ sf_layout_unpack(int64_t packed, int64_t epoch_ms, SfLayout *layout)
 	layout->tick_ms = take_bits(&rest, PACK_TICK_BITS);
 	layout->total_bits = shift + layout->bits[SF_TIME];
 	layout->node_bits = layout->bits[SF_NODE] + layout->bits[SF_DATACENTER] + layout->bits[SF_WORKER];
-	return rest == 0 && layout->bits[SF_TIME] > 0 && layout->tick_ms > 0 &&
-		layout->tick_ms <= SF_MAX_TICK_MS && sf_layout_can_issue(layout);
+	return rest == 0 && layout->bits[SF_TIME] > 0 &&
+		layout->tick_ms > 0 && layout->tick_ms <= SF_MAX_TICK_MS &&
+		epoch_ms >= 0 && epoch_ms < SF_EPOCH_END_MS &&
+		has_sound_node(layout) && sf_layout_can_issue(layout);
 }

@@ -32,6 +32,7 @@ typedef enum SfField
 #define SF_MAX_ISSUED_BITS	63	/* of an ID that is made: the sign stays 0 */
 #define SF_MAX_INT_BITS		31	/* node ID and sequence are SQL integers */
 #define SF_MAX_TICK_MS		3600000
+#define SF_EPOCH_END_MS		INT64_C(253402300800000)	/* 10000-01-01, after all epochs */
 
 /* Longest text of a layout that is read or written, with its final NUL. */
 #define SF_LAYOUT_TEXT_SIZE	160

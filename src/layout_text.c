@@ -264,7 +264,7 @@ sf_epoch_parse(const char *text, int64_t *unix_ms, SfTextError *error)
 		return strlen(p) <= MAX_QUOTED ?
 			fail(error, "There is text behind the time: \"%s\".", p) :
 			fail(error, "There is text behind the time.");
-	if (ms < 0 || ms >= days_from_date(MAX_YEAR + 1, 1, 1) * MS_PER_DAY)
+	if (ms < 0 || ms >= SF_EPOCH_END_MS)
 		return fail(error, "The year in UTC must be between %d and %d.", MIN_YEAR, MAX_YEAR);
 
 	*unix_ms = ms;

@@ -12,9 +12,6 @@
 
 #define DEFAULT_SEED	20101104L
 
-/* Midnight after the last day of the year 9999 */
-#define END_OF_EPOCHS	INT64_C(253402300800000)
-
 int
 unit_seed(void **state)
 {
@@ -124,7 +121,7 @@ unit_random_layout(SfLayout *layout)
 	layout->tick_ms = unit_random_below(2) == 0 ? 1 : 1 + unit_random_below(SF_MAX_TICK_MS);
 	if (unit_random_below(4) == 0)
 		layout->tick_ms = 1000 * (1 + unit_random_below(SF_MAX_TICK_MS / 1000));
-	layout->epoch_ms = unit_random_below(END_OF_EPOCHS);
+	layout->epoch_ms = unit_random_below(SF_EPOCH_END_MS);
 }
 
 const SfLayout *

@@ -7,7 +7,8 @@
 #   make install        install it                  (PGXS)
 #   make installcheck   SQL, isolation and TAP tests against the installed library,
 #                       in temporary servers; TEMP_INSTANCE=no uses the running one
-#   make unit           only the unit tests of the pure C files
+#   make unit           only the tests of the pure C files: unit tests, and the corpus of the fuzz targets
+#   make fuzz           RUNS=10000000 inputs to the pure C files, by libFuzzer
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark
@@ -64,7 +65,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test torture unit model help
+STANDALONE = demo clean-demo test torture unit fuzz model help
 
 .PHONY: $(STANDALONE) bench
 
@@ -80,6 +81,10 @@ test:
 
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
+	@$(MAKE) --no-print-directory -C test/fuzz replay
+
+fuzz:
+	@exec env RUNS='$(RUNS)' SEED='$(SEED)' scripts/fuzz.sh
 
 torture:
 	@exec env PG_CONFIG='$(PG_CONFIG)' MINUTES='$(MINUTES)' ROUNDS='$(ROUNDS)' scripts/test.sh torture

@@ -155,7 +155,7 @@ copy_sources()
 	tar -C "$ROOT" -cf - --anchored \
 		--exclude=./.git --exclude='./tmp_*' --exclude=./results \
 		--exclude=./output_iso --exclude=./log \
-		--exclude='./regression.*' --exclude=./test/unit/build \
+		--exclude='./regression.*' --exclude=./test/unit/build --exclude=./test/fuzz/build \
 		--no-anchored --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
 		--exclude='*.gcno' --exclude='*.gcda' . |
 		tar -C "$1" -xf - --no-same-owner
@@ -188,6 +188,24 @@ build_and_install()
 		die "installing into $("$PG_CONFIG" --pkglibdir) needs root, and there is no sudo for this user; run this as root, or name a PostgreSQL of your own with PG_CONFIG=/path/to/pg_config"
 	fi
 	run_logged "$log.install" $root "${make[@]}" "$@" install
+}
+
+# Prints the clang that has libFuzzer and the sanitizers, if there is one.
+fuzzing_clang()
+{
+	local candidate program status=1
+
+	program=$(mktemp)
+	while read -r candidate; do
+		if echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+			"$candidate" -x c -fsanitize=fuzzer,address,undefined -o "$program" - 2>/dev/null; then
+			printf '%s\n' "$candidate"
+			status=0
+			break
+		fi
+	done < <(compgen -c clang | grep -E '^clang(-[0-9]+)?$' | sort -u)
+	rm -f "$program"
+	return "$status"
 }
 
 # ---- Private directories and the servers in them ----------------------------

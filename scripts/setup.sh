@@ -3,8 +3,10 @@
 #
 #   scripts/setup.sh demo    what building and running the extension wants
 #   scripts/setup.sh test    that, and what the tests want
+#   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
 #
-# Prints the pg_config to use; everything else it says goes to standard error.
+# Prints the pg_config to use, where a PostgreSQL is wanted; everything else it
+# says goes to standard error.
 # PG_CONFIG in the environment chooses the PostgreSQL.
 
 . "$(dirname "$0")/common.sh"
@@ -44,6 +46,12 @@ want_for_tests()
 	have spin || OPTIONAL+=(spin)
 }
 
+want_for_fuzzing()
+{
+	want clang "compiles the fuzz targets" fuzzing_clang
+	want libclang-rt-dev "libFuzzer, which runs them" fuzzing_clang
+}
+
 # want_postgresql MAJOR: the server and its headers, as Debian packages them.
 want_postgresql()
 {
@@ -74,7 +82,7 @@ all_missing()
 {
 	local names=("${MISSING[@]}" "${OPTIONAL[@]}")
 
-	[ -n "$PG_CONFIG" ] ||
+	[ "$MODE" = fuzz ] || [ -n "$PG_CONFIG" ] ||
 		names+=("postgresql-NN postgresql-server-dev-NN (NN is the major version, $OLDEST_MAJOR or newer)")
 	printf '%s' "${names[*]}"
 }
@@ -180,9 +188,10 @@ install_missing()
 		die "installing ${MISSING[*]} failed"
 }
 
-case ${1:-} in
-	demo | test) ;;
-	*) die "usage: scripts/setup.sh demo | test" ;;
+MODE=${1:-}
+case $MODE in
+	demo | test | fuzz) ;;
+	*) die "usage: scripts/setup.sh demo | test | fuzz" ;;
 esac
 
 LOG=$(mktemp)
@@ -191,7 +200,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 want_for_build
-[ "$1" = demo ] || want_for_tests
+case $MODE in
+	test) want_for_tests ;;
+	fuzz)
+		want_for_fuzzing
+		install_missing
+		exit
+		;;
+esac
 
 PG_CONFIG=$(find_pg_config)
 if [[ $PG_CONFIG =~ ^/usr/lib/postgresql/([0-9]+)/bin/pg_config$ ]]; then

@@ -43,6 +43,8 @@ step_build()
 step_unit()
 {
 	in_copy make --no-print-directory -C "$WORK/test/unit" check
+	# what fuzzing found worth keeping, without a fuzzer
+	in_copy make --no-print-directory -C "$WORK/test/fuzz" replay
 }
 
 # PGXS's installcheck stops at its first failing part, so each is called alone.

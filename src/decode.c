@@ -175,7 +175,7 @@ tick_of_timestamp(const SfLayout *layout, TimestampTz timestamp, bool round_up)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp of a snowflake ID must be finite")));
 
-	/* The last years of timestamps cannot be counted in microseconds from 1970. */
+	/* The last years cannot be counted in microseconds from 1970. */
 	if (pg_add_s64_overflow(timestamp, UNIX_TO_POSTGRES_US, &unix_us))
 		status = SF_TICK_AFTER_END;
 	else

@@ -75,7 +75,7 @@ check_layout(char **newval, void **extra, GucSource source)
 		return false;
 	}
 
-	/* A preset's epoch is in the past; if the clock is before it, it is wrong. */
+	/* A preset's epoch is past: a clock before it is wrong. */
 	if (strstr(*newval, "epoch:") != NULL && layout.epoch_ms > sf_clock_ms())
 	{
 		snprintf(wrong.message, sizeof(wrong.message),

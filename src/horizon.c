@@ -365,7 +365,7 @@ void
 sf_horizon_reset(Oid function, TimestampTz horizon)
 {
 	const SfLayout *layout = &sf_shared->layout;
-	int64		ms = Max(sf_timestamp_unix_ms(horizon), 0);	/* what setval() takes */
+	int64		ms = Max(sf_timestamp_unix_ms(horizon), 0); /* what setval() takes */
 	uint64		state = pg_atomic_read_u64(&sf_shared->state);
 	SfWords		words;
 	SfWordValue value;

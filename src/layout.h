@@ -32,7 +32,7 @@ typedef enum SfField
 #define SF_MAX_ISSUED_BITS	63	/* of an ID that is made: the sign stays 0 */
 #define SF_MAX_INT_BITS		31	/* node ID and sequence are SQL integers */
 #define SF_MAX_TICK_MS		3600000
-#define SF_EPOCH_END_MS		INT64_C(253402300800000)	/* 10000-01-01, after all epochs */
+#define SF_EPOCH_END_MS		INT64_C(253402300800000)	/* 10000-01-01 */
 
 /* Longest text of a layout that is read or written, with its final NUL. */
 #define SF_LAYOUT_TEXT_SIZE	160
@@ -41,10 +41,10 @@ typedef struct SfLayout
 {
 	uint8_t		bits[SF_NUM_FIELDS];	/* width, 0 = not in this layout */
 	uint8_t		shift[SF_NUM_FIELDS];	/* position of the lowest bit */
-	uint8_t		total_bits; /* sum of the widths */
-	uint8_t		node_bits;	/* width of the whole node ID */
-	int32_t		tick_ms;	/* length of a tick, milliseconds */
-	int64_t		epoch_ms;	/* start of tick 0, milliseconds since 1970 */
+	uint8_t		total_bits;		/* sum of the widths */
+	uint8_t		node_bits;		/* width of the whole node ID */
+	int32_t		tick_ms;		/* length of a tick, milliseconds */
+	int64_t		epoch_ms;		/* start of tick 0, milliseconds since 1970 */
 } SfLayout;
 
 /*

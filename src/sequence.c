@@ -106,10 +106,7 @@ sf_words_read(const SfWords *words, SfWord word)
 {
 	Form_pg_sequence_data tuple = tuple_on_page(BufferGetPage(words->buffer[word]), word_names[word]);
 
-	return (SfWordValue)
-	{
-		.set = tuple->is_called, .value = tuple->last_value, .mark = tuple->log_cnt
-	};
+	return (SfWordValue) {.set = tuple->is_called, .value = tuple->last_value, .mark = tuple->log_cnt};
 }
 
 /* Up to where WAL must be flushed for what is on the page to be durable. */

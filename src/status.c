@@ -104,12 +104,13 @@ pending(uint64 grant)
 	StringInfoData text;
 	SfLayout	layout;
 	uint32_t	node;
-	char		buf[SF_LAYOUT_TEXT_SIZE];
 
 	initStringInfo(&text);
 	sf_guc_layout(&layout);
 	if (!sf_layout_equal(&layout, &sf_shared->layout))
 	{
+		char		buf[SF_LAYOUT_TEXT_SIZE];
+
 		sf_layout_format(&layout, buf);
 		appendStringInfo(&text, "layout %s", buf);
 	}

@@ -52,8 +52,8 @@ sf_step(const SfLayout *layout, uint64_t state, int64_t now, uint64_t lead,
 
 	/*
 	 * The next ID's tick is the clock's own or later, and may be later by the
-	 * lead.  The wait is for that tick, not for the last one's, which may have
-	 * no sequence number left.
+	 * lead.  The wait is for that tick, not for the last one's, which may
+	 * have no sequence number left.
 	 */
 	step->behind = (uint64_t) now > last ? 0 : last - (uint64_t) now;
 	if (tick - (uint64_t) now > lead)

@@ -34,7 +34,7 @@ typedef struct SfTextForm
 	int			width;			/* digits of the largest ID */
 	bool		shortest;		/* without leading zeros, so not of one width */
 	SfLetterCase letter_case;
-	bool		is_crockford;	/* I and L read as 1, O as 0; hyphens between digits */
+	bool		is_crockford;	/* its other digits, and hyphens */
 } SfTextForm;
 
 typedef enum SfTextStatus

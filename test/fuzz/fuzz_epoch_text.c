@@ -91,7 +91,7 @@ check_text(const char *text, bool *accepted)
 	}
 }
 
-static int
+static unsigned
 days_in_month(int year, int month)
 {
 	struct tm	last = {.tm_year = year - 1900, .tm_mon = month, .tm_mday = 0};
@@ -115,8 +115,8 @@ check_numbers(const uint8_t *data, size_t size)
 	unsigned	ms = fuzz_number(&data, &size, 2) % 1000;
 	unsigned	offset_hour = fuzz_number(&data, &size, 1) % 17;
 	unsigned	offset_minute = fuzz_number(&data, &size, 1) % 62;
-	bool		exists = year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= (unsigned) days_in_month(year, month) &&
-		hour < 24 && minute < 60 && second < 60;
+	bool		day_exists = month >= 1 && month <= 12 && day >= 1 && day <= days_in_month(year, month);
+	bool		exists = year >= 1970 && day_exists && hour < 24 && minute < 60 && second < 60;
 	char		text[100];
 	bool		accepted;
 

@@ -78,11 +78,12 @@ static void
 check_id(const SfTextForm *form, uint64_t id)
 {
 	char		text[SF_TEXT_FORM_SIZE];
-	char		next[SF_TEXT_FORM_SIZE];
 
 	write_and_read(form, id, text);
 	if (!form->shortest && id < INT64_MAX)
 	{
+		char		next[SF_TEXT_FORM_SIZE];
+
 		write_and_read(form, id + 1, next);
 		require(strcmp(text, next) < 0, "%s: \"%s\" sorts after \"%s\"", form->name, text, next);
 	}

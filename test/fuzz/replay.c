@@ -54,7 +54,7 @@ replay(const char *name)
 	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
 		fail(name);
 	rewind(file);
-	/* A block of just this size, so that the address sanitizer sees a byte too many */
+	/* A block of just this size, for the address sanitizer */
 	data = malloc(size > 0 ? size : 1);
 	if (fread(data, 1, size, file) != (size_t) size)
 		fail(name);

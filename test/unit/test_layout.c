@@ -624,7 +624,7 @@ test_pack(void **state)
 
 /* The number of a layout with these fields from the highest bit, made by hand */
 static int64_t
-packed(int tick_ms, int time, int field1, int bits1, int field2, int bits2, int field3, int bits3)
+number_of(int tick_ms, int time, int field1, int bits1, int field2, int bits2, int field3, int bits3)
 {
 	return (((((INT64_C(1) * tick_ms << 6 | time) << 3 | field1) << 5 | bits1) << 3 | field2) << 5 | bits2) << 8 | field3 << 5 | bits3;
 }
@@ -636,32 +636,32 @@ test_not_packed(void **state)
 	static const int64_t good_epochs[] = {0, 1, INT64_C(1288834974657), SF_EPOCH_END_MS - 1};
 	static const int64_t bad_epochs[] = {-1, SF_EPOCH_END_MS, INT64_MIN, INT64_MAX};
 	const int64_t good[] = {
-		packed(1, 41, SF_DATACENTER, 5, SF_WORKER, 5, SF_SEQUENCE, 12),
-		packed(1, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
-		packed(1, 1, SF_SEQUENCE, 31, SF_NODE, 31, 0, 0),
-		packed(SF_MAX_TICK_MS, 20, SF_SEQUENCE, 12, SF_WORKER, 15, SF_DATACENTER, 16),
+		number_of(1, 41, SF_DATACENTER, 5, SF_WORKER, 5, SF_SEQUENCE, 12),
+		number_of(1, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
+		number_of(1, 1, SF_SEQUENCE, 31, SF_NODE, 31, 0, 0),
+		number_of(SF_MAX_TICK_MS, 20, SF_SEQUENCE, 12, SF_WORKER, 15, SF_DATACENTER, 16),
 	};
 	const int64_t bad[] = {
 		0, 1, -1, INT64_MIN, INT64_MAX,
-		packed(0, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
-		packed(SF_MAX_TICK_MS + 1, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
-		packed(1, 0, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
-		packed(1, 42, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),	/* the sign bit */
-		packed(1, 41, SF_NODE, 10, 0, 0, SF_SEQUENCE, 12),	/* an unused place is not the lowest */
-		packed(1, 41, 0, 0, SF_NODE, 10, SF_SEQUENCE, 12),
-		packed(1, 41, 0, 0, SF_SEQUENCE, 12, SF_NODE, 10),
-		packed(1, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 1),
-		packed(1, 41, SF_NODE, 10, SF_SEQUENCE, 12, SF_TAIL, 0),
-		packed(1, 41, SF_NODE, 10, SF_SEQUENCE, 11, SF_TAIL, 1),
-		packed(1, 41, SF_NODE, 10, SF_SEQUENCE, 11, 6, 1),
-		packed(1, 41, SF_NODE, 10, SF_SEQUENCE, 11, 7, 1),
-		packed(1, 41, SF_NODE, 5, SF_NODE, 5, SF_SEQUENCE, 12),
-		packed(1, 41, SF_NODE, 10, 0, 0, 0, 0),
-		packed(1, 41, SF_SEQUENCE, 12, 0, 0, 0, 0),
-		packed(1, 41, SF_NODE, 5, SF_WORKER, 5, SF_SEQUENCE, 12),
-		packed(1, 41, SF_DATACENTER, 5, SF_NODE, 5, SF_SEQUENCE, 12),
-		packed(1, 41, SF_DATACENTER, 10, SF_SEQUENCE, 12, 0, 0),
-		packed(1, 20, SF_DATACENTER, 16, SF_WORKER, 16, SF_SEQUENCE, 8),
+		number_of(0, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
+		number_of(SF_MAX_TICK_MS + 1, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
+		number_of(1, 0, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),
+		number_of(1, 42, SF_NODE, 10, SF_SEQUENCE, 12, 0, 0),	/* the sign bit */
+		number_of(1, 41, SF_NODE, 10, 0, 0, SF_SEQUENCE, 12),	/* a gap */
+		number_of(1, 41, 0, 0, SF_NODE, 10, SF_SEQUENCE, 12),
+		number_of(1, 41, 0, 0, SF_SEQUENCE, 12, SF_NODE, 10),
+		number_of(1, 41, SF_NODE, 10, SF_SEQUENCE, 12, 0, 1),
+		number_of(1, 41, SF_NODE, 10, SF_SEQUENCE, 12, SF_TAIL, 0),
+		number_of(1, 41, SF_NODE, 10, SF_SEQUENCE, 11, SF_TAIL, 1),
+		number_of(1, 41, SF_NODE, 10, SF_SEQUENCE, 11, 6, 1),
+		number_of(1, 41, SF_NODE, 10, SF_SEQUENCE, 11, 7, 1),
+		number_of(1, 41, SF_NODE, 5, SF_NODE, 5, SF_SEQUENCE, 12),
+		number_of(1, 41, SF_NODE, 10, 0, 0, 0, 0),
+		number_of(1, 41, SF_SEQUENCE, 12, 0, 0, 0, 0),
+		number_of(1, 41, SF_NODE, 5, SF_WORKER, 5, SF_SEQUENCE, 12),
+		number_of(1, 41, SF_DATACENTER, 5, SF_NODE, 5, SF_SEQUENCE, 12),
+		number_of(1, 41, SF_DATACENTER, 10, SF_SEQUENCE, 12, 0, 0),
+		number_of(1, 20, SF_DATACENTER, 16, SF_WORKER, 16, SF_SEQUENCE, 8),
 	};
 
 	(void) state;

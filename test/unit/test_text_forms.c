@@ -21,6 +21,8 @@
 
 #define MAX_ID			((uint64_t) INT64_MAX)
 
+typedef unsigned __int128 uint128;
+
 /* The form of that name; the test fails when there is none. */
 static const SfTextForm *
 form_of(const char *name, const char *suffix)
@@ -102,7 +104,7 @@ test_forms(void **state)
 	for (int i = 0; i < sf_text_form_count(); i++)
 	{
 		const SfTextForm *form = sf_text_form(i);
-		unsigned __int128 values = 1;
+		uint128		values = 1;
 		int			width = 0;
 
 		check((int) strlen(form->digits) == form->base, "%s: base", form->name);
@@ -330,14 +332,14 @@ test_each_byte(void **state)
 
 		for (int at = 0; at < form->width; at++)
 		{
-			unsigned __int128 weight = 1;
+			uint128		weight = 1;
 
 			for (int p = at + 1; p < form->width; p++)
 				weight *= form->base;
 			for (int byte = 0; byte <= 255; byte++)
 			{
 				int			value = documented_value(form->name, byte);
-				unsigned __int128 id = value > 0 ? value * weight : 0;
+				uint128		id = value > 0 ? value * weight : 0;
 				char		text[SF_TEXT_FORM_SIZE];
 				const char *begin = form->shortest ? text + at : text;
 				size_t		len = form->width - (begin - text);

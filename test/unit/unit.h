@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "layout.h"
 
@@ -22,7 +23,10 @@
 #define check(cond, ...) \
 	do { \
 		if (!(cond)) \
+		{ \
 			fail_msg(__VA_ARGS__); \
+			abort();			/* not reached, but only we know */ \
+		} \
 	} while (0)
 
 #define lengthof(array) ((int) (sizeof(array) / sizeof((array)[0])))

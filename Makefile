@@ -8,6 +8,7 @@
 #   make installcheck   SQL, isolation and TAP tests against the installed library,
 #                       in temporary servers; TEMP_INSTANCE=no uses the running one
 #   make unit           only the tests of the pure C files: unit tests, and the corpus of the fuzz targets
+#   make lint           look at the sources: format, analysers, rules of this project
 #   make fuzz           RUNS=10000000 inputs to the pure C files, by libFuzzer
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make model          check the model of the lease protocol with larger bounds
@@ -65,7 +66,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test torture unit fuzz model help
+STANDALONE = demo clean-demo test torture unit lint fuzz model help
 
 .PHONY: $(STANDALONE) bench
 
@@ -82,6 +83,9 @@ test:
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
 	@$(MAKE) --no-print-directory -C test/fuzz replay
+
+lint:
+	@exec env PG_CONFIG='$(PG_CONFIG)' scripts/lint.sh
 
 fuzz:
 	@exec env RUNS='$(RUNS)' SEED='$(SEED)' scripts/fuzz.sh

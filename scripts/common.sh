@@ -147,6 +147,17 @@ find_pg_config()
 
 # ---- Building ---------------------------------------------------------------
 
+# PostgreSQL's calling convention has parameters that a function does not use.
+# shellcheck disable=SC2034  # for the scripts that source this
+STRICT="-Wall -Wextra -Werror -Wno-unused-parameter"
+
+# The C files of this tree, as seen from its top
+c_files()
+{
+	cd "$ROOT"
+	find src test bench -name build -prune -o -name '*.[ch]' -print | sort
+}
+
 # A copy, and not the tree: objects made for another PostgreSQL or by another
 # user would be in the way here, and ours there.
 copy_sources()

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh demo    what building and running the extension wants
 #   scripts/setup.sh test    that, and what the tests want
+#   scripts/setup.sh lint    what building and looking at the sources wants
 #   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
 #
 # Prints the pg_config to use, where a PostgreSQL is wanted; everything else it
@@ -44,6 +45,16 @@ want_for_tests()
 		bash -c 'compgen -G "/usr/lib/*/faketime/libfaketime.so.1"'
 	want libcmocka-dev "framework of the unit tests" test -e /usr/include/cmocka.h
 	have spin || OPTIONAL+=(spin)
+}
+
+want_for_linting()
+{
+	want perl "used by the formatter" have perl
+	want pg-bsd-indent "formats C as PostgreSQL does" have pg_bsd_indent
+	want shellcheck "looks at shell scripts" have shellcheck
+	want cppcheck "looks at C files" have cppcheck
+	want clang-tidy "looks at C files" have clang-tidy
+	want libcmocka-dev "headers that the unit tests include" test -e /usr/include/cmocka.h
 }
 
 want_for_fuzzing()
@@ -190,8 +201,8 @@ install_missing()
 
 MODE=${1:-}
 case $MODE in
-	demo | test | fuzz) ;;
-	*) die "usage: scripts/setup.sh demo | test | fuzz" ;;
+	demo | test | lint | fuzz) ;;
+	*) die "usage: scripts/setup.sh demo | test | lint | fuzz" ;;
 esac
 
 LOG=$(mktemp)
@@ -202,6 +213,7 @@ trap 'exit 143' TERM HUP
 want_for_build
 case $MODE in
 	test) want_for_tests ;;
+	lint) want_for_linting ;;
 	fuzz)
 		want_for_fuzzing
 		install_missing

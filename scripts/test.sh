@@ -18,9 +18,6 @@ PASSED=0
 FAILED=0
 SKIPPED=0
 
-# PostgreSQL's calling convention has parameters that a function does not use.
-STRICT="-Wall -Wextra -Werror -Wno-unused-parameter"
-
 # ---- The steps --------------------------------------------------------------
 
 # The steps run as the user that runs the servers, under an init that reaps:

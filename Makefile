@@ -43,8 +43,8 @@ OBJS = \
 DATA = sql/snowflake--1.0.0.sql
 DOCS = README.md
 
-REGRESS = setup layout decode text generate settings privileges errors
-ISOLATION = concurrent
+REGRESS = setup layout decode text generate settings privileges errors adopt
+ISOLATION = concurrent adopt
 TAP_TESTS = 1
 PROVE_TESTS ?= test/t/*.pl
 

@@ -50,11 +50,11 @@ static const char *const field_names[SF_NUM_FIELDS] = {
 /*
  * The epochs and widths are those of the generators' own sources: Twitter's
  * IdWorker, Discord's and Mastodon's API documentation, Instagram's
- * "Sharding & IDs", Sony's sonyflake, pgEdge's snowflake extension (which
- * has its counter above the node ID), Meituan's Leaf, Apache ShardingSphere
- * (whose epoch is midnight of the local time zone: UTC here).  Discord's
- * worker and process are the datacenter and worker here.  js53 is of this
- * project.
+ * "Sharding & IDs", Sony's sonyflake, pgEdge's snowflake extension (whose
+ * first versions and manual have the counter above the node ID),
+ * Meituan's Leaf, Apache ShardingSphere (whose epoch is midnight of the local
+ * time zone: UTC here).  Discord's worker and process are the datacenter and
+ * worker here.  js53 is of this project.
  */
 static const SfPreset presets[] = {
 	{"twitter", "Twitter, X", {
@@ -78,7 +78,7 @@ static const SfPreset presets[] = {
 			.total_bits = 63, .node_bits = 16, .tick_ms = 10, .epoch_ms = INT64_C(1409529600000)
 	}},
 	{"pgedge", "pgEdge's snowflake extension", {
-			.bits = BITS(41, 0, 0, 10, 12, 0), .shift = BITS(22, 0, 0, 0, 10, 0),
+			.bits = BITS(41, 0, 0, 10, 12, 0), .shift = BITS(22, 0, 0, 12, 0, 0),
 			.total_bits = 63, .node_bits = 10, .tick_ms = 1, .epoch_ms = INT64_C(1672531200000)
 	}},
 	{"leaf", "Leaf", {

@@ -107,7 +107,7 @@ static const NamedText canonical[] = {
 	{"instagram", "time:41 node:13 sequence:10 tick:1ms epoch:2011-08-24T21:07:01.721Z"},
 	{"mastodon", "time:48 tail:16 tick:1ms epoch:1970-01-01T00:00:00Z"},
 	{"sonyflake", "time:39 sequence:8 node:16 tick:10ms epoch:2014-09-01T00:00:00Z"},
-	{"pgedge", "time:41 sequence:12 node:10 tick:1ms epoch:2023-01-01T00:00:00Z"},
+	{"pgedge", "time:41 node:10 sequence:12 tick:1ms epoch:2023-01-01T00:00:00Z"},
 	{"leaf", "time:41 node:10 sequence:12 tick:1ms epoch:2010-11-04T01:42:54.657Z"},
 	{"shardingsphere", "time:41 node:10 sequence:12 tick:1ms epoch:2016-11-01T00:00:00Z"},
 	{"js53", "time:41 worker:5 sequence:7 tick:1ms epoch:2025-01-01T00:00:00Z"},

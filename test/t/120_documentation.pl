@@ -103,6 +103,16 @@ ok(!same_output($record, "-[ RECORD 1 ]-----\nid   | 1\nnode | 3\n", 'id'), 'ano
 # The documents
 #
 
-document_ok("$root/$_") foreach qw(README.md doc/operations.md doc/migrate.md);
+# The design is not among them: it also tells of what is to be.
+my @with_examples = qw(README.md doc/migrate.md doc/operations.md doc/reference.md);
+document_ok("$root/$_") foreach @with_examples;
+
+my %seen = map { ("$root/$_" => 1) } @with_examples, 'doc/design.md';
+foreach my $file (grep { !$seen{$_} } glob "$root/*.md $root/doc/*.md")
+{
+	my @examples = grep { $_->{kind} eq 'sql' } document_parts(slurp_file($file));
+
+	is(scalar @examples, 0, 'no examples in ' . $file =~ s/.*\///r);
+}
 
 done_testing();

@@ -30,6 +30,7 @@ OBJS = \
 	src/clock.o \
 	src/shared.o \
 	src/node.o \
+	src/lease.o \
 	src/sequence.o \
 	src/horizon.o \
 	src/generator.o \

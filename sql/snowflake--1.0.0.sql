@@ -281,11 +281,15 @@ CREATE FUNCTION snowflake_status(
 	OUT ids_issued bigint,
 	OUT sequence_waits bigint, OUT sequence_wait_time double precision,
 	OUT clock_waits bigint, OUT clock_wait_time double precision,
+	OUT lease_waits bigint, OUT lease_wait_time double precision,
 	OUT refusals bigint,
 	OUT clock_steps_back bigint, OUT largest_clock_step_back interval,
 	OUT clock_synchronized boolean, OUT clock_state text,
 	OUT clock_estimated_error interval, OUT clock_maximum_error interval,
-	OUT stats_since timestamptz)
+	OUT stats_since timestamptz,
+	OUT lease_state text, OUT lease_claim bigint, OUT lease_left interval,
+	OUT lease_fenced bigint, OUT lease_last_error text,
+	OUT lease_round_trip interval)
 RETURNS record
 AS 'MODULE_PATHNAME', 'snowflake_status'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
@@ -301,15 +305,16 @@ CREATE VIEW snowflake_status AS
 		s.last_id_time, s.clock_ahead,
 		s.horizon, s.horizon_extensions, s.horizon_time, s.horizon_raised_at,
 		s.ids_issued, s.sequence_waits, s.sequence_wait_time,
-		s.clock_waits, s.clock_wait_time, s.refusals,
+		s.clock_waits, s.clock_wait_time, s.lease_waits, s.lease_wait_time, s.refusals,
 		s.clock_steps_back, s.largest_clock_step_back,
 		s.clock_synchronized, s.clock_state,
-		s.clock_estimated_error, s.clock_maximum_error, s.stats_since
+		s.clock_estimated_error, s.clock_maximum_error, s.stats_since,
+		s.lease_state, s.lease_claim, s.lease_left, s.lease_fenced, s.lease_last_error, s.lease_round_trip
 	FROM snowflake_status() s;
 COMMENT ON VIEW snowflake_status IS 'the state of this server''s generator, one row';
 COMMENT ON COLUMN snowflake_status.version IS 'version of the library';
-COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until the first ID is made';
-COMMENT ON COLUMN snowflake_status.node_source IS 'the settings that it came from';
+COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until the first ID is made, or while none is leased';
+COMMENT ON COLUMN snowflake_status.node_source IS 'the settings that it came from; lease: from none, a module leases it';
 COMMENT ON COLUMN snowflake_status.layout IS 'layout in force';
 COMMENT ON COLUMN snowflake_status.pending IS 'what the settings ask for but is only obeyed after a restart; null: nothing';
 COMMENT ON COLUMN snowflake_status.last_id_time IS 'time of the last ID; null: none was made yet';
@@ -323,7 +328,9 @@ COMMENT ON COLUMN snowflake_status.sequence_waits IS 'waits because the sequence
 COMMENT ON COLUMN snowflake_status.sequence_wait_time IS 'time waited for that, in milliseconds';
 COMMENT ON COLUMN snowflake_status.clock_waits IS 'waits because the clock was behind the last ID';
 COMMENT ON COLUMN snowflake_status.clock_wait_time IS 'time waited for that, in milliseconds';
-COMMENT ON COLUMN snowflake_status.refusals IS 'calls that failed because of the clock or the capacity';
+COMMENT ON COLUMN snowflake_status.lease_waits IS 'calls that waited for the lease of a node ID';
+COMMENT ON COLUMN snowflake_status.lease_wait_time IS 'time waited for that, in milliseconds';
+COMMENT ON COLUMN snowflake_status.refusals IS 'calls that failed because of the clock, the capacity or the lease';
 COMMENT ON COLUMN snowflake_status.clock_steps_back IS 'how often the clock was seen to be set back';
 COMMENT ON COLUMN snowflake_status.largest_clock_step_back IS 'the largest of these steps';
 COMMENT ON COLUMN snowflake_status.clock_synchronized IS 'whether the kernel says that its clock is synchronized; null: not known';
@@ -331,6 +338,12 @@ COMMENT ON COLUMN snowflake_status.clock_state IS 'state of the clock as adjtime
 COMMENT ON COLUMN snowflake_status.clock_estimated_error IS 'estimated error of the clock';
 COMMENT ON COLUMN snowflake_status.clock_maximum_error IS 'maximum error of the clock';
 COMMENT ON COLUMN snowflake_status.stats_since IS 'when the shared memory was initialised and all counters were 0';
+COMMENT ON COLUMN snowflake_status.lease_state IS 'off: no module leases the node ID; connecting; claiming: in search of a node ID; held; fenced: lost to another server, in search of a new one; refused: see lease_last_error; released: given back';
+COMMENT ON COLUMN snowflake_status.lease_claim IS 'claim number of the lease in force; null: none';
+COMMENT ON COLUMN snowflake_status.lease_left IS 'how long IDs can be made if the lease is not extended; null: no lease';
+COMMENT ON COLUMN snowflake_status.lease_fenced IS 'how often a lease was lost to another server';
+COMMENT ON COLUMN snowflake_status.lease_last_error IS 'what last went wrong with the lease; null: nothing yet';
+COMMENT ON COLUMN snowflake_status.lease_round_trip IS 'how long the lease service took to answer the last request';
 
 GRANT SELECT ON snowflake_layouts, snowflake_status TO PUBLIC;
 

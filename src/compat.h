@@ -11,6 +11,7 @@
 #define SF_COMPAT_H
 
 #include "miscadmin.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -63,6 +64,25 @@ sf_file_is_new(Relation rel)
 	return rel->rd_newRelfilelocatorSubid != InvalidSubTransactionId;
 #else
 	return rel->rd_newRelfilenodeSubid != InvalidSubTransactionId;
+#endif
+}
+
+/* The name by which locks of ours are known in all processes. */
+static inline int
+sf_lwlock_new_tranche(const char *name)
+{
+#if PG_VERSION_NUM >= 190000
+	return LWLockNewTrancheId(name);
+#else
+	return LWLockNewTrancheId();
+#endif
+}
+
+static inline void
+sf_lwlock_register_tranche(int tranche, const char *name)
+{
+#if PG_VERSION_NUM < 190000
+	LWLockRegisterTranche(tranche, name);
 #endif
 }
 

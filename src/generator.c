@@ -20,6 +20,7 @@
 #include "node.h"
 #include "pgstat.h"
 #include "step.h"
+#include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
@@ -42,11 +43,15 @@
 /* What is left of a wait when it is slept exactly. */
 #define EXACT_NAP_MS			2
 
+/* Who waits for a lease is woken; this is for a wake-up that was missed. */
+#define LEASE_NAP_MS			100
+
 /* A wait that is going on; begun_us is 0 before there is one. */
 typedef struct Wait
 {
 	int64		begun_us;
 	int64		counted_us;
+	bool		for_lease;		/* there was one for a lease */
 } Wait;
 
 /*
@@ -255,12 +260,80 @@ wait_for_clock(Wait *wait, SfStepResult why, const SfStep *step)
 static pg_noinline void
 wait_for_horizon(Wait *wait, uint64 begin, uint64 now)
 {
-	SfStep		step = {
-		.tick = begin - Min(begin, lead_ticks(&sf_shared->layout)),
-		.behind = begin - now
-	};
+	uint64		lead = lead_ticks(&sf_shared->layout);
 
-	wait_for_clock(wait, SF_STEP_CLOCK_BEHIND, &step);
+	if (begin > now + lead)
+	{
+		SfStep		step = {.tick = begin - lead, .behind = begin - now};
+
+		wait_for_clock(wait, SF_STEP_CLOCK_BEHIND, &step);
+	}
+}
+
+static void
+refuse_lease(uint64 grant)
+{
+	SfLeaseState state = pg_atomic_read_u32(&sf_shared->lease_state);
+	char		error[SF_LEASE_ERROR_SIZE];
+	const char *hint = "IDs are made again as soon as the lease is; see snowflake_status.";
+
+	sf_lease_error(error);
+	if (state == SF_LEASE_RELEASED)
+		hint = "An administrator can claim a node ID anew.";
+
+	sf_count(&counters->refusals, 1);
+	ereport(ERROR,
+			(errcode(SF_ERRCODE_NO_LEASE),
+			 grant == SF_GRANT_NONE ?
+			 errmsg("no node ID is leased to this server") :
+			 errmsg("the lease of node ID %u has run out", sf_grant_node(&sf_shared->layout, grant)),
+			 error[0] == '\0' ?
+			 errdetail("The state of the lease is \"%s\"; \"snowflake.max_wait\" is %d ms.",
+					   sf_lease_state_name(state), sf_max_wait_ms) :
+			 errdetail("The state of the lease is \"%s\", the last error: %s; \"snowflake.max_wait\" is %d ms.",
+					   sf_lease_state_name(state), error, sf_max_wait_ms),
+			 errhint("%s", hint)));
+}
+
+/*
+ * Sleep until a lease may have come that this call can use, or raise an error
+ * where none is in sight or it takes longer than allowed.  The words are those
+ * that were read.
+ */
+static pg_noinline void
+wait_for_lease(Wait *wait, uint64 state, uint64 grant)
+{
+	static uint32 wait_event = 0;
+	SfLeaseState lease = pg_atomic_read_u32(&sf_shared->lease_state);
+	int64		now_us = sf_clock_monotonic_us();
+	int64		allowed_us = (int64) sf_max_wait_ms * US_PER_MS;
+
+	CHECK_FOR_INTERRUPTS();
+
+	if (wait->begun_us != 0)
+		allowed_us -= now_us - wait->begun_us;
+	if (allowed_us <= 0 || lease == SF_LEASE_REFUSED || lease == SF_LEASE_RELEASED)
+		refuse_lease(grant);
+
+	if (wait->begun_us == 0)
+		wait->begun_us = now_us;
+	if (!wait->for_lease)
+	{
+		wait->for_lease = true;
+		sf_count(&counters->waits[SF_WAIT_LEASE], 1);
+	}
+	if (wait_event == 0)
+		wait_event = sf_wait_event_new("SnowflakeLease");
+
+	ConditionVariablePrepareToSleep(&sf_shared->lease_changed);
+	if (pg_atomic_read_u64(&sf_shared->state) == state &&
+		pg_atomic_read_u64(&sf_shared->grant) == grant)
+		(void) ConditionVariableTimedSleep(&sf_shared->lease_changed,
+										   Min(allowed_us / US_PER_MS + 1, LEASE_NAP_MS), wait_event);
+	ConditionVariableCancelSleep();
+
+	wait->counted_us = sf_clock_monotonic_us();
+	sf_count(&counters->waited_us[SF_WAIT_LEASE], wait->counted_us - now_us);
 }
 
 /* Deal with a step that gave no IDs: wait, or raise an error. */
@@ -307,7 +380,7 @@ no_step(Wait *wait, SfStepResult why, const SfStep *step)
 void
 sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 {
-	Wait		wait = {0, 0};
+	Wait		wait = {0};
 
 	if (unlikely(counters == NULL))
 		prepare();
@@ -324,9 +397,12 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 
 		pg_read_barrier();
 		grant = pg_atomic_read_u64(&sf_shared->grant);
-		if (unlikely(grant == SF_GRANT_NONE))
+		if (unlikely(grant == SF_GRANT_NONE || (state & SF_STATE_CLOSED)))
 		{
-			sf_node_grant();
+			if (sf_shared->leased)
+				wait_for_lease(&wait, state, grant);
+			else
+				sf_node_grant();
 			continue;
 		}
 
@@ -345,6 +421,12 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 		if (unlikely(result != SF_STEP_OK))
 		{
 			no_step(&wait, result, &step);
+			continue;
+		}
+
+		if (unlikely(step.tick > sf_grant_last_tick(layout, grant)))
+		{
+			wait_for_lease(&wait, state, grant);
 			continue;
 		}
 

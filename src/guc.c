@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/guc.h"
 
 #define NOT_SET			(-1)
@@ -236,8 +237,27 @@ define_settings(void)
 	DefineCustomIntVariable("snowflake.crash_point", "Where to die, in a test build.", NULL,
 							&sf_crash_point, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
+}
 
+/*
+ * From now on, a setting with our prefix that nobody has defined is a mistake.
+ * While the server starts that is so only when all libraries are loaded: one
+ * that leases node IDs has settings with our prefix, too.
+ */
+static void
+reserve_prefix(void)
+{
 	MarkGUCPrefixReserved("snowflake");
+}
+
+static shmem_request_hook_type previous_request_hook = NULL;
+
+static void
+all_libraries_are_loaded(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	reserve_prefix();
 }
 
 /* The layout that the settings ask for.  The check hooks have seen both. */
@@ -371,6 +391,13 @@ sf_guc_init(void)
 
 	begun = true;
 	define_settings();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		previous_request_hook = shmem_request_hook;
+		shmem_request_hook = all_libraries_are_loaded;
+	}
+	else
+		reserve_prefix();
 
 	sf_guc_layout(&layout);
 	(void) sf_guc_node(&layout, elevel, &node);

@@ -14,6 +14,7 @@
 typedef enum SfNodeSetting
 {
 	SF_NODE_UNSET,
+	SF_NODE_LEASED,				/* none of them: a module leases it */
 	SF_NODE_BY_ID,				/* snowflake.node_id */
 	SF_NODE_BY_PARTS			/* snowflake.worker_id, with datacenter_id */
 } SfNodeSetting;

@@ -112,13 +112,24 @@ refuse_if_far(int64 horizon_ms)
 	}
 }
 
-/* Raise the state to a horizon that was not written in this server run. */
-static void
+/*
+ * Raise the state to a horizon that was not written in this server run.
+ * Returns false where that cannot be done because the node ID was given back;
+ * the state may be opened again below the horizon.
+ */
+static bool
 raise_state(const SfLayout *layout, uint64 bound)
 {
-	if (bound > 0 &&
-		sf_state_raise(sf_state_pack(layout, bound - 1, sf_max_value(layout->bits[SF_SEQUENCE]))))
-		pg_atomic_write_u64(&sf_shared->horizon_raised_at, (uint64) GetCurrentTimestamp());
+	if (bound > 0)
+	{
+		SfRaise		raise = sf_state_raise(sf_state_pack(layout, bound - 1, sf_max_value(layout->bits[SF_SEQUENCE])));
+
+		if (raise == SF_RAISE_CLOSED)
+			return false;
+		if (raise == SF_RAISED)
+			pg_atomic_write_u64(&sf_shared->horizon_raised_at, (uint64) GetCurrentTimestamp());
+	}
+	return true;
 }
 
 /*
@@ -218,7 +229,8 @@ note_highest(uint64 bound)
  * Returns 0, or the tick that IDs have to begin at where there is a horizon
  * from before this server run that is still ahead.  That one is left as it is
  * until it is reached: written anew at each start, it would run away from the
- * clock of a server that is restarted often.
+ * clock of a server that is restarted often.  So it
+ * is while no node ID is leased.
  */
 static uint64
 extend(Oid function, uint64 tick, uint64 beyond)
@@ -246,12 +258,13 @@ extend(Oid function, uint64 tick, uint64 beyond)
 	{
 		if (horizon.set && !of_this_run)
 		{
+			bool		raised;
+
 			refuse_if_far(horizon.value);
 			/* Before the mark says that it was done. */
-			if (!must_come_nearer(&horizon))
-				raise_state(layout, bound);
+			raised = !must_come_nearer(&horizon) && raise_state(layout, bound);
 			SF_CRASH_POINT(1);
-			if (bound > tick)
+			if (!raised || bound > tick)
 			{
 				sf_words_close(&words, RowExclusiveLock);
 				return bound;

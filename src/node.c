@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * node.c
- *	  The grant of a static node ID.
+ *	  The grant of a static node ID; that of a leased one is in lease.c.
  *
  *-------------------------------------------------------------------------
  */

@@ -49,6 +49,7 @@ initialize(SfShared *shared)
 
 	pg_atomic_init_u64(&shared->grant, 0);
 	pg_atomic_init_u32(&shared->node_setting, SF_NODE_UNSET);
+	sf_lease_initialize(shared);
 	pg_atomic_init_u64(&shared->clock_offset_us, sf_clock_offset_us());
 	pg_atomic_init_u64(&shared->clock_steps_back, 0);
 	pg_atomic_init_u64(&shared->largest_step_back_us, 0);
@@ -189,20 +190,22 @@ sf_shared_attach(void)
 
 /*
  * Raise the state to at least this one.  By compare-exchange like every other
- * change of it, so that no claim is overwritten.  Returns false where there
- * was nothing to do: the state is above it, or closed.
+ * change of it, so that no claim is overwritten.
  */
-bool
+SfRaise
 sf_state_raise(uint64 target)
 {
 	uint64		state = pg_atomic_read_u64(&sf_shared->state);
 
-	while (!(state & SF_STATE_CLOSED) && state < target)
+	for (;;)
 	{
+		if (state & SF_STATE_CLOSED)
+			return SF_RAISE_CLOSED;
+		if (state >= target)
+			return SF_RAISE_NOT_NEEDED;
 		if (pg_atomic_compare_exchange_u64(&sf_shared->state, &state, target))
-			return true;
+			return SF_RAISED;
 	}
-	return false;
 }
 
 /* The counters that only this backend writes. */

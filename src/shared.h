@@ -10,7 +10,10 @@
 
 #include "datatype/timestamp.h"
 #include "layout.h"
+#include "lease.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/s_lock.h"
 
 #define SF_VERSION			"1.0.0"
 
@@ -21,10 +24,11 @@
 typedef enum SfWaitCause
 {
 	SF_WAIT_SEQUENCE,			/* the sequence of the tick is used up */
-	SF_WAIT_CLOCK				/* the clock was set back */
+	SF_WAIT_CLOCK,				/* the clock was set back */
+	SF_WAIT_LEASE				/* no node ID was leased for this time */
 } SfWaitCause;
 
-#define SF_NUM_WAIT_CAUSES	2
+#define SF_NUM_WAIT_CAUSES	3
 
 /*
  * What one backend did.  Each slot is written only by the backend that has
@@ -70,6 +74,26 @@ typedef struct SfShared
 	pg_atomic_uint32 node_setting;	/* SfNodeSetting that it came from */
 
 	/*
+	 * Where a module leases the node ID, see lease.h.  The first three are
+	 * written when the memory is initialised and never later: whether one
+	 * does, the node ID of the settings if that is the one to lease (see
+	 * node_setting), and what tells this life of the state from any other.
+	 * The rest is written by the module's worker alone.
+	 */
+	bool		leased;
+	uint32		lease_static_node;
+	uint8		lease_nonce[SF_LEASE_NONCE_BYTES];
+	pg_atomic_uint32 lease_state;	/* SfLeaseState */
+	pg_atomic_uint64 lease_claim;	/* claim number of the grant */
+	pg_atomic_uint64 lease_fenced;	/* how often it was lost to another */
+	pg_atomic_uint64 lease_round_trip_us;	/* of the last request, 0 = none */
+	slock_t		lease_error_lock;
+	char		lease_error[SF_LEASE_ERROR_SIZE];	/* the last one, or empty */
+
+	/* Broadcast when a grant or a lease state may let those go on who wait. */
+	ConditionVariable lease_changed;
+
+	/*
 	 * How far CLOCK_REALTIME was ahead of CLOCK_BOOTTIME, in microseconds, when
 	 * it was last looked at (about once a second), and the steps back that
 	 * were seen that way.
@@ -107,6 +131,14 @@ typedef struct SfShared
 	SfCounters	counters[FLEXIBLE_ARRAY_MEMBER];	/* MaxBackends of them */
 } SfShared;
 
+/* What came of sf_state_raise(). */
+typedef enum SfRaise
+{
+	SF_RAISED,
+	SF_RAISE_NOT_NEEDED,		/* it was that high already */
+	SF_RAISE_CLOSED				/* nothing was done, see SF_STATE_CLOSED */
+} SfRaise;
+
 /* NULL before sf_shared_attach(). */
 extern SfShared *sf_shared;
 
@@ -114,7 +146,7 @@ extern void sf_shared_init(void);
 extern void sf_shared_attach(void);
 extern bool sf_shared_exists(void);
 extern SfCounters *sf_my_counters(void);
-extern bool sf_state_raise(uint64 target);
+extern SfRaise sf_state_raise(uint64 target);
 
 static inline void
 sf_count(pg_atomic_uint64 *mine, uint64 n)

@@ -34,8 +34,8 @@ PG_FUNCTION_INFO_V1(snowflake_layouts);
 typedef struct Row
 {
 	int			n;
-	Datum		values[32];
-	bool		nulls[32];
+	Datum		values[48];
+	bool		nulls[48];
 } Row;
 
 static void
@@ -88,6 +88,8 @@ node_source(SfNodeSetting setting)
 			return "snowflake.node_id";
 		case SF_NODE_BY_PARTS:
 			return "snowflake.datacenter_id, snowflake.worker_id";
+		case SF_NODE_LEASED:
+			return "lease";
 		case SF_NODE_UNSET:
 			break;
 	}
@@ -103,6 +105,7 @@ pending(uint64 grant)
 {
 	StringInfoData text;
 	SfLayout	layout;
+	SfNodeSetting in_force = pg_atomic_read_u32(&sf_shared->node_setting);
 	uint32_t	node;
 
 	initStringInfo(&text);
@@ -116,14 +119,59 @@ pending(uint64 grant)
 	}
 
 	/* A contradiction is no news here: it is reported where IDs are made. */
-	if (grant != SF_GRANT_NONE)
+	if (in_force != SF_NODE_UNSET)
 	{
+		uint32		current = sf_shared->leased ? sf_shared->lease_static_node :
+			sf_grant_node(&sf_shared->layout, grant);
+
 		if (sf_guc_node(&layout, DEBUG1, &node) == SF_NODE_UNSET)
-			appendStringInfo(&text, "%snode ID not set or not valid", text.len > 0 ? "; " : "");
-		else if (node != sf_grant_node(&sf_shared->layout, grant))
+		{
+			if (in_force != SF_NODE_LEASED)
+				appendStringInfo(&text, "%snode ID not set or not valid", text.len > 0 ? "; " : "");
+		}
+		else if (in_force == SF_NODE_LEASED || node != current)
 			appendStringInfo(&text, "%snode ID %u", text.len > 0 ? "; " : "", node);
 	}
 	return text.len > 0 ? text.data : NULL;
+}
+
+/* The columns of the lease; NULL where no module leases the node ID. */
+static void
+put_lease(Row *row, uint64 grant)
+{
+	const SfLayout *layout = &sf_shared->layout;
+	SfLeaseState state = pg_atomic_read_u32(&sf_shared->lease_state);
+	uint64		round_trip = pg_atomic_read_u64(&sf_shared->lease_round_trip_us);
+	char		error[SF_LEASE_ERROR_SIZE];
+
+	if (!sf_shared->leased)
+	{
+		put_text(row, sf_lease_state_name(SF_LEASE_OFF));
+		for (int i = 0; i < 5; i++)
+			put_null(row);
+		return;
+	}
+
+	put_text(row, sf_lease_state_name(state));
+	if (grant != SF_GRANT_NONE)
+	{
+		TimestampTz now = time_t_to_timestamptz(0) + sf_clock_us();
+
+		put(row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->lease_claim)));
+		put_interval_us(row, sf_tick_timestamp(layout, sf_grant_last_tick(layout, grant) + 1) - now);
+	}
+	else
+	{
+		put_null(row);
+		put_null(row);
+	}
+	put(row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->lease_fenced)));
+	sf_lease_error(error);
+	put_text(row, error[0] != '\0' ? error : NULL);
+	if (round_trip != 0)
+		put_interval_us(row, round_trip);
+	else
+		put_null(row);
 }
 
 /*
@@ -178,7 +226,7 @@ snowflake_status(PG_FUNCTION_ARGS)
 	put_layout(&row, layout);
 	put_text(&row, pending(grant));
 
-	if (state != 0)
+	if ((state & ~SF_STATE_CLOSED) != 0)
 	{
 		TimestampTz last = sf_tick_timestamp(layout, sf_state_tick(layout, state));
 		TimestampTz now = time_t_to_timestamptz(0) + sf_clock_us();
@@ -228,6 +276,7 @@ snowflake_status(PG_FUNCTION_ARGS)
 			put_null(&row);
 	}
 	put(&row, TimestampTzGetDatum(sf_shared->initialized));
+	put_lease(&row, grant);
 
 	Assert(row.n == tupdesc->natts);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),

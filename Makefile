@@ -14,6 +14,9 @@
 #   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark
 #
+# The module snowflake_zookeeper is made as well where libzookeeper-st-dev is
+# installed; ZOOKEEPER=no leaves it out.
+#
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL to build for.
 
 EXTENSION = snowflake
@@ -110,6 +113,22 @@ ifeq ($(HAVE_PGXS),yes)
 PG_CPPFLAGS = -I$(srcdir)/src
 include $(PGXS)
 $(filter %.o,$(OBJS)): $(wildcard src/*.h)
+
+# The module that leases node IDs is made where the client of ZooKeeper is.
+ZOOKEEPER ?= $(shell echo '\#include <zookeeper/zookeeper.h>' | \
+	$(CC) -x c -E - >/dev/null 2>&1 && \
+	echo 'int main(void) { return 0; }' | \
+	$(CC) -x c - -lzookeeper_st -o /dev/null 2>/dev/null && echo yes)
+
+ifeq ($(ZOOKEEPER),yes)
+all: zookeeper-all
+install: zookeeper-install
+uninstall: zookeeper-uninstall
+clean: zookeeper-clean
+
+zookeeper-%:
+	$(MAKE) -C src/zookeeper PG_CONFIG='$(PG_CONFIG)' $*
+endif
 else ifneq ($(filter-out $(STANDALONE),$(or $(MAKECMDGOALS),all)),)
 $(error The server development files of PostgreSQL were not found with PG_CONFIG=$(PG_CONFIG); install the package postgresql-server-dev-NN, or name another pg_config with "make PG_CONFIG=/path/to/pg_config", or let "make demo" install what is missing)
 endif

@@ -1,0 +1,221 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker that leases the node ID: its life and its loop.
+ *
+ * It begins when the server can write: a standby makes no IDs, so it needs no
+ * node ID before it is promoted.
+ *
+ * It gives the node ID back when it is stopped in good order.  When it fails,
+ * or the postmaster dies, it does not: sessions may still be making IDs, and
+ * the lease is good for them up to its end.  A worker that is started again
+ * finds in shared memory what it must know.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "election.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "protocol.h"
+#include "registry.h"
+#include "request.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "trouble.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "worker.h"
+#include "zkshared.h"
+
+#define US_PER_SECOND		INT64CONST(1000000)
+
+/* How long a stop may take that ZooKeeper does not answer. */
+#define STOP_US				(2 * US_PER_SECOND)
+
+/* The loop looks at the state at least so often. */
+#define LONGEST_PAUSE_US	US_PER_SECOND
+
+/* The session, as the loop last saw it. */
+static int64 session_seen = 0;
+static int64 connected_at_us = 0;	/* or when the session was begun */
+static int64 open_at_us = 0;
+static bool was_connected = false;
+
+/* Called in the postmaster, while it preloads. */
+void
+sf_zk_worker_register(void)
+{
+	BackgroundWorker worker = {
+		.bgw_flags = BGWORKER_SHMEM_ACCESS,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = 1,
+	};
+
+	strlcpy(worker.bgw_name, "snowflake lease of the node ID", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "snowflake lease", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "snowflake_zookeeper", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "sf_zk_worker_main", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+/* Nobody may set the latch of a process that is gone. */
+static void
+leave(int code, Datum arg)
+{
+	LWLockAcquire(&sf_zk_shared->lock, LW_EXCLUSIVE);
+	sf_zk_shared->worker = NULL;
+	LWLockRelease(&sf_zk_shared->lock);
+}
+
+static void
+attach(void)
+{
+	sf_zk_api_init();
+	sf_api->attach();
+	sf_zk_shared_attach();
+
+	LWLockAcquire(&sf_zk_shared->lock, LW_EXCLUSIVE);
+	sf_zk_shared->worker = MyLatch;
+	LWLockRelease(&sf_zk_shared->lock);
+	before_shmem_exit(leave, (Datum) 0);
+}
+
+/* ---- the session ------------------------------------------------------------ */
+
+static void
+new_session(void)
+{
+	sf_zk_tree.agreed = false;
+	sf_zk_protocol_new_session();
+	sf_zk_election_new_session();
+	sf_zk_registry_new_session();
+}
+
+/* Begin anew, after a pause: all servers may be doing so. */
+static void
+drop_session(const char *why)
+{
+	sf_zk_trouble("%s", why);
+	sf_zk_session_drop();
+	was_connected = false;
+	open_at_us = sf_api->clock_monotonic_us() +
+		pg_prng_uint64_range(&pg_global_prng_state, 0, US_PER_SECOND / 2);
+}
+
+/*
+ * See to it that there is a session, and notice a new one.  One that was not
+ * connected for long is given up, although it may live: the servers' names are
+ * looked up only when one is begun.
+ */
+static void
+tend_session(void)
+{
+	int64		now_us = sf_api->clock_monotonic_us();
+
+	if (!sf_zk_session_exists())
+	{
+		if (now_us < open_at_us)
+			return;
+		connected_at_us = now_us;
+		session_seen = 0;
+		if (!sf_zk_session_open())
+			open_at_us = now_us + pg_prng_uint64_range(&pg_global_prng_state, US_PER_SECOND, 2 * US_PER_SECOND);
+		return;
+	}
+	if (sf_zk_session_dead())
+	{
+		drop_session("the session with ZooKeeper has expired");
+		return;
+	}
+	if (!sf_zk_connected())
+	{
+		if (was_connected)
+			sf_zk_trouble("the connection to ZooKeeper was lost");
+		else if (session_seen == 0 && now_us - connected_at_us > US_PER_SECOND)
+			sf_zk_trouble("could not connect to ZooKeeper at \"%s\"", sf_zk_hosts);
+		was_connected = false;
+		if (now_us - connected_at_us > Max(2 * sf_zk_session_timeout_ms * INT64CONST(1000), 5 * US_PER_SECOND))
+			drop_session("ZooKeeper could not be reached for long: beginning a new session");
+		return;
+	}
+
+	connected_at_us = now_us;
+	if (session_seen != sf_zk_session_id())
+	{
+		session_seen = sf_zk_session_id();
+		new_session();
+	}
+	if (!was_connected)
+		ereport(LOG, (errmsg("snowflake: connected to ZooKeeper")));
+	was_connected = true;
+}
+
+/* ---- the end ------------------------------------------------------------------ */
+
+/*
+ * The server stops, or an administrator has ended this process.  The exit
+ * status has the postmaster start it again in the second case.
+ */
+static void
+stop(void)
+{
+	sf_zk_session_stop_at(sf_api->clock_monotonic_us() + STOP_US);
+	if (sf_zk_protocol_lease().held || sf_api->found().granted)
+		sf_zk_protocol_release();
+
+	/*
+	 * Not closed where it does not answer: that could take long, and the
+	 * session ends by itself.
+	 */
+	if (sf_zk_connected() && !sf_zk_protocol_lease().held)
+		sf_zk_session_drop();
+	proc_exit(1);
+}
+
+/* ---- the loop ------------------------------------------------------------------ */
+
+void
+sf_zk_worker_main(Datum arg)
+{
+	MemoryContext turn_context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+
+	attach();
+	turn_context = AllocSetContextCreate(TopMemoryContext, "snowflake lease", ALLOCSET_DEFAULT_SIZES);
+
+	while (!ShutdownRequestPending)
+	{
+		int64		until_us = sf_api->clock_monotonic_us() + LONGEST_PAUSE_US;
+
+		MemoryContextReset(turn_context);
+		MemoryContextSwitchTo(turn_context);
+
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+
+		tend_session();
+		if (sf_zk_connected())
+		{
+			/* First what keeps IDs coming, then the rest. */
+			until_us = Min(until_us, sf_zk_protocol_step());
+			until_us = Min(until_us, sf_zk_election_step());
+			until_us = Min(until_us, sf_zk_registry_step());
+		}
+		sf_zk_request_step();
+		sf_zk_protocol_report();
+		sf_zk_session_wait(until_us);
+	}
+	stop();
+}

@@ -29,6 +29,12 @@ INSERT INTO orders (item) VALUES ('sofa');
 SELECT id, item FROM orders WHERE id < 1000 ORDER BY id;
 SELECT count(*), min(id) > :before AS later FROM orders WHERE item = 'sofa';
 SELECT table_name, origin, expression, sequence, earlier, indexed FROM snowflake_origin('orders', 'id');
+-- also through a view
+CREATE VIEW order_view AS SELECT id, item FROM orders;
+INSERT INTO order_view (item) VALUES ('rug');
+SELECT count(*) FROM orders WHERE id > 1000 AND item = 'rug';
+DROP VIEW order_view;
+DELETE FROM orders WHERE item = 'rug';
 -- Twice changes nothing
 SET client_min_messages = notice;
 SELECT adopt('orders', 'id');

@@ -73,6 +73,60 @@ foreach my $function ('adopt', 'release')
 }
 
 #
+# There and back while others insert: nobody fails, and no value comes twice
+#
+
+my ($sessions, $inserts) = (3, 2000);
+$node->safe_psql('postgres', q{
+	CREATE TABLE busy (id bigserial PRIMARY KEY, session int);
+	CREATE TABLE finished (session int)});
+my @sessions = map {
+	start_psql($node, 'postgres',
+		"INSERT INTO busy (session) VALUES ($_);\n" x $inserts . "INSERT INTO finished VALUES ($_);\n")
+} 1 .. $sessions;
+my $moves = 0;
+do
+{
+	$node->safe_psql('postgres', q{SELECT snowflake_adopt('busy', 'id')});
+	$node->safe_psql('postgres', q{SELECT snowflake_release('busy', 'id')});
+	$moves++;
+} until $node->safe_psql('postgres', 'SELECT count(*) FROM finished') == $sessions;
+is(join(',', map { $_->finish ? 'ok' : $_->stderr } @sessions), join(',', ('ok') x $sessions), 'all sessions insert');
+is( $node->safe_psql('postgres', q{SELECT count(*), count(DISTINCT id) FROM busy}),
+	join('|', ($sessions * $inserts) x 2), 'all values are there and distinct');
+note "$moves times there and back";
+
+#
+# A foreign table among the partitions
+#
+
+SKIP:
+{
+	skip 'postgres_fdw is not installed', 2
+	  unless $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'});
+
+	$node->safe_psql('postgres', sprintf q{
+		CREATE EXTENSION postgres_fdw;
+		CREATE SERVER myself FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER myself;
+		CREATE TABLE far (id bigint PRIMARY KEY, day date);
+		INSERT INTO far VALUES (9000000000000000000, '2020-01-01');
+		CREATE TABLE events (id bigserial, day date) PARTITION BY RANGE (day);
+		CREATE FOREIGN TABLE events_far PARTITION OF events FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')
+			SERVER myself OPTIONS (table_name 'far')}, $node->host, $node->port);
+	fails_with($node, q{SELECT snowflake_adopt('events', 'id')}, '55000',
+		[qr/The greatest value is 9000000000000000000/], 'its values count');
+	is( $node->safe_psql('postgres', q{
+			DELETE FROM far;
+			SELECT count(*) FROM snowflake_adopt('events', 'id');
+			INSERT INTO events (day) VALUES ('2020-01-02');
+			INSERT INTO events_far (day) VALUES ('2020-01-03');
+			SELECT count(*), min(id) > 1000 FROM far}),
+		"3\n2|t", 'and it gets the default');
+	$node->safe_psql('postgres', 'DROP SERVER myself CASCADE; DROP EXTENSION postgres_fdw');
+}
+
+#
 # A dump carries the default, the sequence and what it was
 #
 

@@ -21,6 +21,11 @@
 #error "snowflake needs PostgreSQL 15 or newer"
 #endif
 
+/* The macros for text are in a header of their own from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /*
  * From 17 on shared memory can be had while the server runs, so that the
  * library need not be preloaded.

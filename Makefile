@@ -40,6 +40,8 @@ OBJS = \
 	src/functions.o \
 	src/admin.o \
 	src/decode.o \
+	src/timerange.o \
+	src/partition.o \
 	src/text_forms.o \
 	src/text.o \
 	src/status.o
@@ -47,7 +49,7 @@ OBJS = \
 DATA = sql/snowflake--1.0.0.sql
 DOCS = README.md
 
-REGRESS = setup layout decode text generate settings privileges errors adopt
+REGRESS = setup layout decode timerange timeplans timepairs partition text generate settings privileges errors adopt
 ISOLATION = concurrent adopt
 TAP_TESTS = 1
 PROVE_TESTS ?= test/t/*.pl

@@ -220,6 +220,94 @@ COMMENT ON FUNCTION snowflake_lower(timestamptz, text) IS
 'the smallest ID with a time not before the instant, in the layout given';
 
 --
+-- Asking by time
+--
+-- The planner turns snowflake_within and <@@ into comparisons of bigint.
+--
+
+CREATE FUNCTION snowflake_first(range tstzrange)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_first'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_first(tstzrange) IS
+'the smallest ID with a time in the range, in the layout of this server';
+
+CREATE FUNCTION snowflake_first(range tstzrange, layout text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_first'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_first(tstzrange, text) IS
+'the smallest ID with a time in the range, in the layout given';
+
+CREATE FUNCTION snowflake_last(range tstzrange)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_last'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_last(tstzrange) IS
+'the largest ID with a time in the range, in the layout of this server';
+
+CREATE FUNCTION snowflake_last(range tstzrange, layout text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'snowflake_last'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_last(tstzrange, text) IS
+'the largest ID with a time in the range, in the layout given';
+
+CREATE FUNCTION snowflake_within_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'snowflake_within_support'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION snowflake_within_support(internal) IS
+'planner support for snowflake_within';
+
+CREATE FUNCTION snowflake_within(id bigint, range tstzrange)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'snowflake_within'
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+SUPPORT snowflake_within_support;
+COMMENT ON FUNCTION snowflake_within(bigint, tstzrange) IS
+'whether an ID was made in a range of time, in the layout of this server';
+
+CREATE FUNCTION snowflake_within(id bigint, range tstzrange, layout text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'snowflake_within'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+SUPPORT snowflake_within_support;
+COMMENT ON FUNCTION snowflake_within(bigint, tstzrange, text) IS
+'whether an ID was made in a range of time, in the layout given';
+
+-- The estimators are for what could not be turned into comparisons.
+CREATE OPERATOR <@@ (
+	FUNCTION = snowflake_within,
+	LEFTARG = bigint,
+	RIGHTARG = tstzrange,
+	RESTRICT = pg_catalog.contsel,
+	JOIN = pg_catalog.contjoinsel
+);
+COMMENT ON OPERATOR <@@ (bigint, tstzrange) IS
+'whether an ID was made in a range of time, in the layout of this server';
+
+CREATE FUNCTION snowflake_partition_bounds(
+	from_time timestamptz, to_time timestamptz, step interval,
+	OUT lower_time timestamptz, OUT upper_time timestamptz,
+	OUT lower_id bigint, OUT upper_id bigint, OUT bounds text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'snowflake_partition_bounds'
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 100;
+COMMENT ON FUNCTION snowflake_partition_bounds(timestamptz, timestamptz, interval) IS
+'bounds of partitions by time, in the layout of this server';
+
+CREATE FUNCTION snowflake_partition_bounds(
+	from_time timestamptz, to_time timestamptz, step interval, layout text,
+	OUT lower_time timestamptz, OUT upper_time timestamptz,
+	OUT lower_id bigint, OUT upper_id bigint, OUT bounds text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'snowflake_partition_bounds'
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 100;
+COMMENT ON FUNCTION snowflake_partition_bounds(timestamptz, timestamptz, interval, text) IS
+'bounds of partitions by time, in the layout given';
+
+--
 -- IDs as text, and in JavaScript
 --
 

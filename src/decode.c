@@ -61,8 +61,8 @@ call_site(FunctionCallInfo fcinfo)
  * The layout to work with: that of the argument with this number where there
  * is one, else the server's.
  */
-static const SfLayout *
-layout_of_call(FunctionCallInfo fcinfo, int argno)
+const SfLayout *
+sf_layout_of_call(FunctionCallInfo fcinfo, int argno)
 {
 	CallSite   *site;
 	text	   *arg;
@@ -161,13 +161,35 @@ sf_tick_timestamp(const SfLayout *layout, uint64 tick)
 
 /*
  * The tick of a timestamp: the one that contains it, or with round_up the
- * first that does not start before it.
+ * first that does not start before it.  Infinity is outside every layout.
  */
+SfTickStatus
+sf_timestamp_tick(const SfLayout *layout, TimestampTz timestamp, bool round_up,
+				  uint64_t *tick)
+{
+	int64		unix_us;
+
+	if (TIMESTAMP_IS_NOBEGIN(timestamp))
+		return SF_TICK_BEFORE_EPOCH;
+	if (TIMESTAMP_IS_NOEND(timestamp))
+		return SF_TICK_AFTER_END;
+
+	/*
+	 * The last years of timestamps cannot be counted in microseconds from
+	 * 1970, not with a sign.
+	 */
+	if (pg_add_s64_overflow(timestamp, UNIX_TO_POSTGRES_US, &unix_us))
+		return sf_layout_tick_since(layout,
+									(uint64) timestamp + UNIX_TO_POSTGRES_US - layout->epoch_ms * US_PER_MS,
+									round_up, tick);
+	return sf_layout_tick(layout, unix_us, round_up, tick);
+}
+
+/* The same, or an error where the layout has no such tick. */
 static uint64
 tick_of_timestamp(const SfLayout *layout, TimestampTz timestamp, bool round_up)
 {
 	uint64_t	tick = 0;
-	int64		unix_us;
 	SfTickStatus status;
 
 	if (TIMESTAMP_NOT_FINITE(timestamp))
@@ -175,11 +197,7 @@ tick_of_timestamp(const SfLayout *layout, TimestampTz timestamp, bool round_up)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp of a snowflake ID must be finite")));
 
-	/* The last years cannot be counted in microseconds from 1970. */
-	if (pg_add_s64_overflow(timestamp, UNIX_TO_POSTGRES_US, &unix_us))
-		status = SF_TICK_AFTER_END;
-	else
-		status = sf_layout_tick(layout, unix_us, round_up, &tick);
+	status = sf_timestamp_tick(layout, timestamp, round_up, &tick);
 	if (status == SF_TICK_BEFORE_EPOCH)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
@@ -217,7 +235,7 @@ has_node(const SfLayout *layout)
 Datum
 snowflake_decode(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 	CallSite   *site = call_site(fcinfo);
 	SfParts		parts;
 	Datum		values[5];
@@ -253,7 +271,7 @@ snowflake_decode(PG_FUNCTION_ARGS)
 Datum
 snowflake_timestamp(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 	SfParts		parts;
 
 	split(layout, PG_GETARG_INT64(0), &parts);
@@ -264,7 +282,7 @@ snowflake_timestamp(PG_FUNCTION_ARGS)
 Datum
 snowflake_node(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 	SfParts		parts;
 
 	split(layout, PG_GETARG_INT64(0), &parts);
@@ -277,7 +295,7 @@ snowflake_node(PG_FUNCTION_ARGS)
 Datum
 snowflake_datacenter(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 	SfParts		parts;
 
 	split(layout, PG_GETARG_INT64(0), &parts);
@@ -290,7 +308,7 @@ snowflake_datacenter(PG_FUNCTION_ARGS)
 Datum
 snowflake_worker(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 	SfParts		parts;
 
 	split(layout, PG_GETARG_INT64(0), &parts);
@@ -303,7 +321,7 @@ snowflake_worker(PG_FUNCTION_ARGS)
 Datum
 snowflake_sequence(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 	SfParts		parts;
 
 	split(layout, PG_GETARG_INT64(0), &parts);
@@ -350,7 +368,7 @@ checked_field(const char *name, int32 value, int bits)
 Datum
 snowflake_encode(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 3);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 3);
 	uint64		tick;
 	uint32		node;
 	uint32		sequence;
@@ -367,6 +385,15 @@ snowflake_encode(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(checked_id(sf_layout_compose(layout, tick, node, sequence)));
 }
 
+/* What snowflake_lower() does, in a layout that is known. */
+int64
+sf_lower_id(const SfLayout *layout, TimestampTz instant)
+{
+	uint64		tick = tick_of_timestamp(layout, instant, true);
+
+	return checked_id(sf_layout_compose(layout, tick, 0, 0));
+}
+
 /*
  * snowflake_lower(instant timestamptz [, layout text]) returns bigint
  *
@@ -378,8 +405,7 @@ snowflake_encode(PG_FUNCTION_ARGS)
 Datum
 snowflake_lower(PG_FUNCTION_ARGS)
 {
-	const SfLayout *layout = layout_of_call(fcinfo, 1);
-	uint64		tick = tick_of_timestamp(layout, PG_GETARG_TIMESTAMPTZ(0), true);
+	const SfLayout *layout = sf_layout_of_call(fcinfo, 1);
 
-	PG_RETURN_INT64(checked_id(sf_layout_compose(layout, tick, 0, 0)));
+	PG_RETURN_INT64(sf_lower_id(layout, PG_GETARG_TIMESTAMPTZ(0)));
 }

@@ -93,16 +93,22 @@ SfTickStatus
 sf_layout_tick(const SfLayout *layout, int64_t unix_us, bool round_up,
 			   uint64_t *tick)
 {
-	int64_t		tick_us = (int64_t) layout->tick_ms * US_PER_MS;
-	int64_t		since;
+	int64_t		epoch_us = layout->epoch_ms * US_PER_MS;
 
-	if (__builtin_sub_overflow(unix_us, layout->epoch_ms * US_PER_MS, &since))
-		return unix_us < 0 ? SF_TICK_BEFORE_EPOCH : SF_TICK_AFTER_END;
-	if (since < 0)
+	if (unix_us < epoch_us)
 		return SF_TICK_BEFORE_EPOCH;
+	return sf_layout_tick_since(layout, (uint64_t) unix_us - (uint64_t) epoch_us, round_up, tick);
+}
 
-	*tick = (uint64_t) since / tick_us;
-	if (round_up && (uint64_t) since % tick_us != 0)
+/* The same for an instant given in microseconds since the layout's epoch. */
+SfTickStatus
+sf_layout_tick_since(const SfLayout *layout, uint64_t since_us, bool round_up,
+					 uint64_t *tick)
+{
+	uint64_t	tick_us = (uint64_t) layout->tick_ms * US_PER_MS;
+
+	*tick = since_us / tick_us;
+	if (round_up && since_us % tick_us != 0)
 		(*tick)++;
 	if (*tick > sf_max_value(layout->bits[SF_TIME]))
 		return SF_TICK_AFTER_END;

@@ -105,6 +105,8 @@ extern bool sf_layout_split(const SfLayout *layout, uint64_t id, SfParts *parts)
 
 extern SfTickStatus sf_layout_tick(const SfLayout *layout, int64_t unix_us,
 								   bool round_up, uint64_t *tick);
+extern SfTickStatus sf_layout_tick_since(const SfLayout *layout, uint64_t since_us,
+										 bool round_up, uint64_t *tick);
 extern bool sf_layout_unix_ms(const SfLayout *layout, uint64_t tick,
 							  int64_t *unix_ms);
 

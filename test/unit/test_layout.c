@@ -453,6 +453,22 @@ check_tick(const char *name, const SfLayout *layout, int64_t unix_us, bool round
 		  name, unix_us, round_up, got, tick);
 }
 
+/* An instant after the epoch, which may be later than int64 microseconds from 1970 */
+static void
+check_tick_since(const SfLayout *layout, uint64_t since_us, bool round_up)
+{
+	wide		tick_us = (wide) layout->tick_ms * 1000;
+	wide		wanted = ((wide) since_us + (round_up ? tick_us - 1 : 0)) / tick_us;
+	bool		is_after = wanted >= power_of_two(layout->bits[SF_TIME]);
+	uint64_t	got = 0;
+	SfTickStatus status = sf_layout_tick_since(layout, since_us, round_up, &got);
+
+	check(status == (is_after ? SF_TICK_AFTER_END : SF_TICK_OK), "%" PRIu64 " us since the epoch, round_up %d: status %d",
+		  since_us, round_up, status);
+	check(is_after || got == (uint64_t) wanted, "%" PRIu64 " us since the epoch, round_up %d: tick %" PRIu64,
+		  since_us, round_up, got);
+}
+
 static void
 test_tick(void **state)
 {
@@ -483,6 +499,8 @@ test_random_ticks(void **state)
 					ceiling;
 
 		unit_random_layout(&layout);
+		check_tick_since(&layout, unit_random() >> unit_random_below(64), i % 2);
+		check_tick_since(&layout, UINT64_MAX - unit_random_below(3), i % 2);
 		tick_us = (wide) layout.tick_ms * 1000;
 		start = (wide) layout.epoch_ms * 1000;
 		end = power_of_two(layout.bits[SF_TIME]);

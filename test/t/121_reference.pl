@@ -96,7 +96,7 @@ foreach my $row (split /\n/, $node->safe_psql('postgres', q{
 
 	next if $type eq 'function';
 	$type = 'domain' if $type eq 'type';
-	$name = $identity =~ s/^public\.//r if $name eq '';
+	$name = $identity =~ s/\b(?:public|pg_catalog)\.//gr if $name eq '';
 	$objects{"$type $name"} = 1;
 }
 same_names(\%documented_objects, \%objects, 'objects');
@@ -110,7 +110,7 @@ my %forms;
 my @out;
 foreach my $row (split /\n/, $node->safe_psql('postgres', q{
 	SELECT p.proname, p.pronargs, p.pronargdefaults, p.proretset, format_type(p.prorettype, NULL),
-		(SELECT string_agg(p.proargnames[n] || ' ' || format_type(t, NULL), ', ' ORDER BY n)
+		(SELECT string_agg(coalesce(p.proargnames[n] || ' ', '') || format_type(t, NULL), ', ' ORDER BY n)
 			FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n)),
 		(SELECT string_agg(p.proargnames[n] || ' ' || format_type(p.proallargtypes[n], NULL), ', ' ORDER BY n)
 			FROM generate_subscripts(p.proargmodes, 1) n WHERE p.proargmodes[n] IN ('o', 't'))

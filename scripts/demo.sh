@@ -172,7 +172,7 @@ CREATE TABLE orders (id snowflake PRIMARY KEY, item text);"
 	show "IDs sort by time, so the primary key answers questions about time" \
 "SELECT count(*) AS rows_of_the_last_minute
   FROM orders
-  WHERE id >= snowflake_lower(now() - interval '1 minute');"
+  WHERE id <@@ tstzrange(now() - interval '1 minute', NULL);"
 	show "How many rows were made, second by second and node by node" \
 "SELECT date_trunc('second', snowflake_timestamp(id)) AS second,
        snowflake_node(id) AS node, count(*)

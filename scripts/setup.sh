@@ -5,6 +5,7 @@
 #   scripts/setup.sh test    that, and what the tests want
 #   scripts/setup.sh lint    what building and looking at the sources wants
 #   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
+#   scripts/setup.sh compare what building and the comparison want
 #
 # Prints the pg_config to use, where a PostgreSQL is wanted; everything else it
 # says goes to standard error.
@@ -36,7 +37,7 @@ want_for_build()
 	want make "runs the build" have make
 }
 
-want_for_tests()
+want_for_test()
 {
 	want tini "reaps the servers that the tests kill" have tini
 	want perl "runs the TAP tests" have prove
@@ -47,7 +48,7 @@ want_for_tests()
 	have spin || OPTIONAL+=(spin)
 }
 
-want_for_linting()
+want_for_lint()
 {
 	want perl "used by the formatter" have perl
 	want pg-bsd-indent "formats C as PostgreSQL does" have pg_bsd_indent
@@ -57,10 +58,17 @@ want_for_linting()
 	want libcmocka-dev "headers that the unit tests include" test -e /usr/include/cmocka.h
 }
 
-want_for_fuzzing()
+want_for_fuzz()
 {
 	want clang "compiles the fuzz targets" fuzzing_clang
 	want libclang-rt-dev "libFuzzer, which runs them" fuzzing_clang
+}
+
+want_for_compare()
+{
+	want tini "reaps the servers that the comparison kills" have tini
+	want python3 "makes the tables" have python3
+	want gnuplot-nox "draws the charts" have gnuplot
 }
 
 # want_postgresql MAJOR: the server and its headers, as Debian packages them.
@@ -199,10 +207,11 @@ install_missing()
 		die "installing ${MISSING[*]} failed"
 }
 
+MODES="demo test lint fuzz compare"
 MODE=${1:-}
-case $MODE in
-	demo | test | lint | fuzz) ;;
-	*) die "usage: scripts/setup.sh demo | test | lint | fuzz" ;;
+case " $MODES " in
+	*" ${MODE:-none} "*) ;;
+	*) die "usage: scripts/setup.sh ${MODES// / | }" ;;
 esac
 
 LOG=$(mktemp)
@@ -211,15 +220,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 want_for_build
-case $MODE in
-	test) want_for_tests ;;
-	lint) want_for_linting ;;
-	fuzz)
-		want_for_fuzzing
-		install_missing
-		exit
-		;;
-esac
+if declare -F "want_for_$MODE" >/dev/null; then "want_for_$MODE"; fi
+if [ "$MODE" = fuzz ]; then
+	install_missing
+	exit
+fi
 
 PG_CONFIG=$(find_pg_config)
 if [[ $PG_CONFIG =~ ^/usr/lib/postgresql/([0-9]+)/bin/pg_config$ ]]; then

@@ -81,6 +81,7 @@ add_server()
 			listen_addresses = ''
 			port = 5432
 			unix_socket_directories = '$DIR/$server'
+			client_min_messages = 'warning'
 		END
 		printf '%s\n' "${SETTINGS[@]}" "$@"
 	} | as_server tee -a "$DIR/$server/data/postgresql.conf" >/dev/null
@@ -146,10 +147,21 @@ finish()
 	exit "$status"
 }
 
+check_installed()
+{
+	local library
+
+	library=$("$PG_CONFIG" --pkglibdir)/snowflake.so
+	[ -e "$library" ] ||
+		die "the extension is not installed in ${library%/*}; run \"make install\" first"
+	[ ! -e "$ROOT/snowflake.so" ] || cmp -s "$ROOT/snowflake.so" "$library" ||
+		say "The installed extension is not the one that was built in this tree; \"make install\" installs that"
+}
+
 # Sets PG_CONFIG and BIN, and makes DIR.
 begin()
 {
-	local parent library
+	local parent
 
 	PG_CONFIG=$(find_pg_config)
 	[ -n "$PG_CONFIG" ] || die "no PostgreSQL server was found; name one with PG_CONFIG=/path/to/pg_config"
@@ -157,11 +169,6 @@ begin()
 		die "PG_CONFIG=$PG_CONFIG does not lead to a PostgreSQL server with psql and pgbench"
 	pg_has_headers "$PG_CONFIG" || die "the PostgreSQL of PG_CONFIG=$PG_CONFIG has no server headers or no PGXS"
 	BIN=$("$PG_CONFIG" --bindir)
-	library=$("$PG_CONFIG" --pkglibdir)/snowflake.so
-	[ -e "$library" ] ||
-		die "the extension is not installed in $("$PG_CONFIG" --pkglibdir); run \"make install\" first"
-	[ ! -e "$ROOT/snowflake.so" ] || cmp -s "$ROOT/snowflake.so" "$library" ||
-		say "The installed extension is not the one that was built in this tree; \"make install\" installs that"
 
 	cd /
 	for parent in "${TMPDIR:-/tmp}" /tmp; do

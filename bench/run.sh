@@ -140,8 +140,9 @@ while [ $# -gt 0 ]; do
 done
 
 begin
+check_installed
 say "Starting three private servers of $("$PG_CONFIG" --version) in $DIR"
-build_module setup.sql report.sql
+build_module setup.sql report.sql ways
 start_all
 run sql wide -c "SELECT bench.calls(0.1)" >/dev/null
 for ((ROUND = 1; ROUND <= ROUNDS; ROUND++)); do

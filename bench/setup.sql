@@ -21,26 +21,8 @@ AS :'module', 'bench_cpu_seconds' LANGUAGE C VOLATILE STRICT;
 
 CREATE SEQUENCE bench.cache_1;
 CREATE SEQUENCE bench.cache_1000 CACHE 1000;
-CREATE SEQUENCE bench.instagram;
-
--- As Instagram published it, with clock_timestamp() and not now().
-CREATE FUNCTION bench.instagram() RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-	our_epoch bigint := 1314220021721;
-	shard_id integer := 5;
-	seq_id bigint;
-	now_millis bigint;
-	result bigint;
-BEGIN
-	SELECT nextval('bench.instagram') % 1024 INTO seq_id;
-	SELECT floor(extract(epoch FROM clock_timestamp()) * 1000) INTO now_millis;
-	result := (now_millis - our_epoch) << 23;
-	result := result | (shard_id << 10);
-	result := result | seq_id;
-	RETURN result;
-END
-$$;
+\set number 5
+\ir ways/instagram.sql
 
 CREATE TABLE bench.call (
 	what text,
@@ -55,7 +37,7 @@ INSERT INTO bench.call VALUES
 	('nextval, CACHE 1', 'SELECT count(nextval(''bench.cache_1'')) FROM generate_series(1, %s)', 2000000),
 	('nextval, CACHE 1000', 'SELECT count(nextval(''bench.cache_1000'')) FROM generate_series(1, %s)', 2000000),
 	('gen_random_uuid', 'SELECT count(gen_random_uuid()) FROM generate_series(1, %s)', 1000000),
-	('Instagram PL/pgSQL', 'SELECT count(bench.instagram()) FROM generate_series(1, %s)', 200000);
+	('Instagram PL/pgSQL', 'SELECT count(instagram_id()) FROM generate_series(1, %s)', 200000);
 
 -- Nanoseconds per call of each, in an order that is another one each time.
 -- None of them ever waits, so what they cost is the time of the processor;

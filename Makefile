@@ -13,6 +13,8 @@
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark
+#   make compare        every way to make an ID, measured in servers of its own;
+#                       QUICK=1 for small sizes, see bench/compare.sh for more
 #
 # The module snowflake_zookeeper is made as well where libzookeeper-st-dev is
 # installed; ZOOKEEPER=no leaves it out.
@@ -72,7 +74,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test torture unit lint fuzz model help
+STANDALONE = demo clean-demo test torture unit lint fuzz model compare help
 
 .PHONY: $(STANDALONE) bench
 
@@ -101,6 +103,9 @@ torture:
 
 model:
 	@test/model/run --large
+
+compare:
+	@exec env PG_CONFIG='$(PG_CONFIG)' bench/compare.sh $(if $(QUICK),--quick)
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

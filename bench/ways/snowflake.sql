@@ -1,0 +1,3 @@
+-- This extension, with the node ID that the server's settings give.
+
+CREATE EXTENSION snowflake;

@@ -20,6 +20,8 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   load_seconds
   poll_until
+  want_python
+  python
   start_example
   run_word
   start_word
@@ -96,6 +98,22 @@ sub start_example
 	}
 	die "$script start failed:\n$run->{output}\n" if $status;
 	_read_servers();
+	return;
+}
+
+# The Python whose modules Debian packages.
+sub python
+{
+	return '/usr/bin/python3';
+}
+
+# Skip the whole test where a module is not there.
+sub want_python
+{
+	my ($module, $package) = @_;
+
+	return if IPC::Run::run([ python(), '-c', "import $module" ], '>', \my $out, '2>', \my $err);
+	plan(skip_all => "Python's $module is not there (on Debian: apt-get install $package, or scripts/setup.sh examples)");
 	return;
 }
 

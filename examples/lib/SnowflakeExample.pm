@@ -25,6 +25,7 @@ our @EXPORT = qw(
   start_example
   run_word
   start_word
+  start_word_into
   example_dir
   server
   run_load
@@ -78,6 +79,14 @@ sub start_word
 
 	$run->{handle} = IPC::Run::start([ $script, $word, $dir, @args ], '<', \undef, '>', \$run->{output}, '2>&1');
 	return $run;
+}
+
+# Likewise, with what it writes going to a file.
+sub start_word_into
+{
+	my ($file, $word, @args) = @_;
+
+	return { handle => IPC::Run::start([ $script, $word, $dir, @args ], '<', \undef, '>', $file, '2>&1') };
 }
 
 # Start the example, or skip the whole test where something is not installed.

@@ -146,10 +146,10 @@ sql()
 	as_server "$BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -d "$(conninfo "$name")" "${args[@]}"
 }
 
-# until_true NAME QUERY [SECONDS]
+# until_true NAME QUERY: it must come true, however slow the machine.
 until_true()
 {
-	local deadline=$((SECONDS + ${3:-180}))
+	local deadline=$((SECONDS + ${PG_TEST_TIMEOUT_DEFAULT:-180}))
 
 	until [ "$(sql "$1" "$2")" = t ]; do
 		((SECONDS < deadline)) || die "the server $1 did not come to: $2"

@@ -38,12 +38,20 @@
 
 #define US_PER_MS			1000
 
-/* Pauses between attempts, in milliseconds: the first, and the longest. */
-#define FIRST_PAUSE_MS		25
-#define LONGEST_PAUSE_MS	5000
+/*
+ * Pauses between attempts, in milliseconds: the first; the longest, while there
+ * is a lease to extend; and the longest for one who has none and reads all
+ * ledgers each time, depending on their number.
+ */
+#define FIRST_PAUSE_MS			25
+#define EXTEND_PAUSE_MS			500
+#define CLAIM_PAUSE_MS			1000
+#define CLAIM_PAUSE_MS_EACH		5
+#define LONGEST_PAUSE_MS		5000
 
-/* Until it is known whether a lease can be extended, ask so often. */
-#define EXTEND_PAUSE_MS		500
+/* There is a warning from this part of the allowed skew on, and so often. */
+#define WARN_PART				4
+#define WARN_AGAIN_US			INT64CONST(60000000)
 
 SfClockSample sf_zk_clock;
 
@@ -59,6 +67,7 @@ static struct
 	int64		high_ms;		/* acknowledged, never what is hoped for */
 	int64		since_ms;
 	int64		extend_at_us;
+	int64		extended_at_us;
 }			lease;
 
 /* This process has seen whether there is a lease from before it. */
@@ -70,7 +79,8 @@ static bool fenced = false;
 /* The last outcome that was not good was one that only people can change. */
 static bool refused = false;
 
-static int	failures = 0;		/* in a row */
+static int	failures = 0;		/* since a lease was last claimed or extended */
+static int	n_ledgers = 0;		/* as many as there were */
 static int	conflicts = 0;		/* claims that others were faster with, in a row */
 static int64 retry_at_us = 0;
 
@@ -105,30 +115,58 @@ end_from_now(void)
 	return Min(sf_api->tick_end(now_ms + sf_api->max_lead() + sf_zk_window_ms), SF_RECORD_MAX_MS);
 }
 
+/* How far our clock is from the others', at the least; positive is ahead. */
+static int64
+skew_from_others(int *n)
+{
+	SfClockOffset *others;
+	SfClockOffset ours = sf_skew_offset(&sf_zk_clock, sf_api->clock_ms(), sf_api->clock_monotonic_us());
+
+	*n = sf_zk_registry_offsets(lease.held ? lease.id : PG_UINT32_MAX, &others);
+	return sf_skew_from_others(&ours, others, *n);
+}
+
+/* A clock that is out is told of when it is found out, and then now and then. */
+static void
+watch_clock(void)
+{
+	static int64 told_us = 0;
+	int64		now_us = sf_api->clock_monotonic_us();
+	int			n;
+	int64		skew_us = skew_from_others(&n);
+
+	if (Abs(skew_us) * WARN_PART < sf_zk_max_skew_ms * INT64CONST(1000))
+	{
+		told_us = 0;
+		return;
+	}
+	if (told_us != 0 && now_us - told_us < WARN_AGAIN_US)
+		return;
+	told_us = now_us;
+	ereport(WARNING,
+			(errmsg("snowflake: the clock of this server is at least %.3f s %s those of ZooKeeper and of the %d other servers",
+					Abs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n),
+			 errdetail("\"snowflake.zookeeper_max_skew\" is %d ms.", sf_zk_max_skew_ms),
+			 errhint("Check the server's time synchronization.")));
+}
+
 /* May a server with our clock claim a node ID? */
 static SfZkOutcome
 check_clock(void)
 {
-	SfClockOffset *others;
-	SfClockOffset ours;
 	int			n;
 	int64		skew_us;
 
 	if (!sf_zk_clock.known)
 		return SF_ZK_LATER;
-	n = sf_zk_registry_offsets(PG_UINT32_MAX, &others);
-	ours = sf_skew_offset(&sf_zk_clock, sf_api->clock_ms(), sf_api->clock_monotonic_us());
-	skew_us = sf_skew_from_others(&ours, others, n);
-	if (skew_us > sf_zk_max_skew_ms * INT64CONST(1000) || skew_us < -sf_zk_max_skew_ms * INT64CONST(1000))
+	skew_us = skew_from_others(&n);
+	if (Abs(skew_us) > sf_zk_max_skew_ms * INT64CONST(1000))
 	{
 		sf_zk_trouble("the clock of this server is at least %.3f s %s those of ZooKeeper and of the %d other servers; \"snowflake.zookeeper_max_skew\" is %d ms",
 					  Abs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n, sf_zk_max_skew_ms);
 		return SF_ZK_REFUSED;
 	}
-	if (Abs(skew_us) > sf_zk_max_skew_ms * INT64CONST(500))
-		ereport(LOG,
-				(errmsg("snowflake: the clock of this server is at least %.3f s %s those of ZooKeeper and of the %d other servers",
-						Abs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n)));
+	watch_clock();
 	return SF_ZK_DONE;
 }
 
@@ -260,6 +298,17 @@ static void
 forget(void)
 {
 	memset(&lease, 0, sizeof(lease));
+}
+
+/* A claim or an extension was written. */
+static void
+acknowledged(const SfZkReply *reply, int64 high_ms)
+{
+	lease.high_ms = high_ms;
+	lease.extended_at_us = reply->sent_us;
+	lease.extend_at_us = reply->sent_us + sf_zk_window_ms * INT64CONST(1000) / 3;
+	failures = 0;
+	refused = false;
 }
 
 /*
@@ -449,9 +498,8 @@ claim(uint32 id, const SfCandidate *candidate)
 		lease.version = candidate ? reply.stat.version : 0;
 		if (candidate)
 			sf_zk_clock_note(&reply, reply.stat.mtime);
-		lease.high_ms = high_ms;
 		lease.present = true;
-		lease.extend_at_us = reply.sent_us + sf_zk_window_ms * INT64CONST(1000) / 3;
+		acknowledged(&reply, high_ms);
 		hold("claimed");
 	}
 	else if (sf_zk_refused(rc) || !lease.unknown)
@@ -551,6 +599,7 @@ choose_and_claim(void)
 		sf_zk_trouble("could not read the ledgers in ZooKeeper: %s", zerror(rc));
 		return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
 	}
+	n_ledgers = n;
 	if (!looked_back && look_back(candidates, n))
 		return SF_ZK_DONE;
 	if (deleted > 0)
@@ -585,6 +634,8 @@ choose_and_claim(void)
 	sf_choose(candidates, n, &rules, &choice);
 	if (choice.kind == SF_CHOICE_LEDGER)
 		candidate = &candidates[choice.index];
+	if (ShutdownRequestPending)
+		return SF_ZK_LATER;
 	if (choice.kind != SF_CHOICE_NONE)
 		return claim(choice.id, candidate);
 
@@ -603,6 +654,21 @@ choose_and_claim(void)
 }
 
 /* ---- extend ---------------------------------------------------------------------------- */
+
+/*
+ * A third of the window after the last time, or earlier where the clock was
+ * set forward and the end is near.
+ */
+static bool
+extension_is_due(void)
+{
+	int64		now_us = sf_api->clock_monotonic_us();
+
+	return now_us >= lease.extend_at_us ||
+		(lease.high_ms - sf_api->clock_ms() < sf_zk_window_ms / 2 &&
+		 now_us - lease.extended_at_us > sf_zk_window_ms * INT64CONST(1000) / 10 &&
+		 end_from_now() > lease.high_ms);
+}
 
 static SfZkOutcome
 extend(void)
@@ -627,10 +693,10 @@ extend(void)
 	{
 		sf_zk_multi_reply(multi, op, &reply);
 		lease.version = reply.stat.version;
-		lease.high_ms = high_ms;
-		lease.extend_at_us = reply.sent_us + sf_zk_window_ms * INT64CONST(1000) / 3;
+		acknowledged(&reply, high_ms);
 		sf_zk_clock_note(&reply, reply.stat.mtime);
 		publish();
+		watch_clock();
 	}
 	else
 	{
@@ -651,39 +717,71 @@ extend(void)
 
 /* ---- release ---------------------------------------------------------------------------- */
 
+/* Where an extension is of unknown fate: at which version the ledger is ours. */
+static void
+find_version(void)
+{
+	char		path[SF_ZK_PATH_SIZE];
+	SfZkReply	reply;
+	SfLedgerRecord ledger;
+	SfRecordError error;
+
+	if (sf_zk_get(sf_zk_path_id(path, lease.id), &reply) == ZOK &&
+		sf_ledger_parse(reply.data, reply.length, &ledger, &error) &&
+		is_ours(&ledger) && ledger.claim == lease.claim)
+	{
+		lease.version = reply.stat.version;
+		lease.high_ms = ledger.high_ms;
+	}
+}
+
+/* Write how far the IDs came, with or without an end to our presence. */
+static int
+write_release(int64 high_ms, bool with_presence)
+{
+	SfZkMulti  *multi = sf_zk_multi_new();
+	SfLedgerRecord ledger;
+	char		path[SF_ZK_PATH_SIZE];
+	char		record[SF_RECORD_SIZE];
+	int			rc;
+
+	fill_ledger(&ledger, high_ms);
+	ledger.has_nonce = false;
+	sf_zk_multi_set(multi, sf_zk_path_id(path, lease.id), record,
+					sf_ledger_format(&ledger, record), lease.version);
+	if (with_presence)
+	{
+		sf_zk_multi_delete(multi, sf_zk_path_holder(path, lease.id));
+		sf_zk_multi_delete(multi, sf_zk_path_node(path, lease.id));
+	}
+	rc = sf_zk_multi_run(multi);
+	sf_zk_multi_free(multi);
+	return rc;
+}
+
 /*
  * Give the node ID back, so that it can be claimed at once.  Closed first, in
- * shared memory, which is final; then the ledger is told, once more without
- * holder and registry entry if these are not there.
+ * shared memory, which is final; then the ledger is told, where it is still at
+ * the version that we know.
  */
 void
 sf_zk_protocol_release(void)
 {
 	int64		last_end_ms = sf_api->close();
-	char		path[SF_ZK_PATH_SIZE];
-	char		record[SF_RECORD_SIZE];
-	SfLedgerRecord ledger;
-	int			rc = ZBADVERSION;
+	int			rc;
 
 	looked_back = true;
 	if (lease.held)
 	{
-		fill_ledger(&ledger, Min(lease.high_ms, Max(lease.low_ms, last_end_ms)));
-		ledger.has_nonce = false;
-		for (int attempt = lease.present ? 0 : 1; attempt < 2 && (rc == ZBADVERSION || rc == ZNONODE); attempt++)
-		{
-			SfZkMulti  *multi = sf_zk_multi_new();
+		int64		high_ms;
 
-			sf_zk_multi_set(multi, sf_zk_path_id(path, lease.id), record,
-							sf_ledger_format(&ledger, record), lease.version);
-			if (attempt == 0)
-			{
-				sf_zk_multi_delete(multi, sf_zk_path_holder(path, lease.id));
-				sf_zk_multi_delete(multi, sf_zk_path_node(path, lease.id));
-			}
-			rc = sf_zk_multi_run(multi);
-			sf_zk_multi_free(multi);
-		}
+		if (lease.unknown)
+			find_version();
+		high_ms = Min(lease.high_ms, Max(lease.low_ms, last_end_ms));
+		rc = write_release(high_ms, lease.present);
+		if (lease.present && sf_zk_refused(rc))
+			rc = write_release(high_ms, false);
+
 		if (rc == ZOK)
 			ereport(LOG, (errmsg("snowflake: node ID %u was given back", lease.id)));
 		else
@@ -764,7 +862,7 @@ next_step(bool *idle)
 		return find_out();
 	if (lease.held && !lease.present)
 		return make_present();
-	if (lease.held && sf_api->clock_monotonic_us() >= lease.extend_at_us)
+	if (lease.held && extension_is_due())
 		return extend();
 
 	LWLockAcquire(&sf_zk_shared->lock, LW_SHARED);
@@ -785,7 +883,8 @@ next_step(bool *idle)
 static int64
 pause_us(void)
 {
-	int			longest = lease.held ? EXTEND_PAUSE_MS : LONGEST_PAUSE_MS;
+	int			longest = lease.held ? EXTEND_PAUSE_MS :
+		Min(Max(CLAIM_PAUSE_MS, n_ledgers * CLAIM_PAUSE_MS_EACH), LONGEST_PAUSE_MS);
 	int			pause_ms = Min(FIRST_PAUSE_MS << Min(failures, 10), longest);
 
 	return pg_prng_uint64_range(&pg_global_prng_state, pause_ms * US_PER_MS / 2, pause_ms * US_PER_MS);
@@ -808,11 +907,7 @@ sf_zk_protocol_step(void)
 			return retry_at_us;
 		outcome = next_step(&idle);
 		if (outcome == SF_ZK_DONE)
-		{
-			failures = 0;
-			refused = false;
 			retry_at_us = 0;
-		}
 		else
 		{
 			refused = outcome == SF_ZK_REFUSED;

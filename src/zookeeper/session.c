@@ -79,6 +79,9 @@ static bool latch_was_set = false;
 /* Once the server stops, when to give up; 0: it does not stop. */
 static int64 stop_at_us = 0;
 
+/* How long a stop waits for the reply to what was under way. */
+#define STOP_GRACE_US		US_PER_SECOND
+
 /* ---- the session --------------------------------------------------------- */
 
 static void
@@ -273,9 +276,9 @@ may_wait(void)
 {
 	if (sf_zk_session_dead() || handle == NULL)
 		return false;
-	if (stop_at_us != 0)
-		return sf_api->clock_monotonic_us() < stop_at_us;
-	return !ShutdownRequestPending;
+	if (ShutdownRequestPending && stop_at_us == 0)
+		stop_at_us = sf_api->clock_monotonic_us() + STOP_GRACE_US;
+	return stop_at_us == 0 || sf_api->clock_monotonic_us() < stop_at_us;
 }
 
 /* ---- requests ------------------------------------------------------------ */

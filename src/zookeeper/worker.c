@@ -38,6 +38,9 @@
 /* How long a stop may take that ZooKeeper does not answer. */
 #define STOP_US				(2 * US_PER_SECOND)
 
+/* A session that was not connected for longer is given up. */
+#define LONGEST_OUTAGE_US	(30 * US_PER_SECOND)
+
 /* The loop looks at the state at least so often. */
 #define LONGEST_PAUSE_US	US_PER_SECOND
 
@@ -140,7 +143,7 @@ tend_session(void)
 		else if (session_seen == 0 && now_us - connected_at_us > US_PER_SECOND)
 			sf_zk_trouble("could not connect to ZooKeeper at \"%s\"", sf_zk_hosts);
 		was_connected = false;
-		if (now_us - connected_at_us > Max(2 * sf_zk_session_timeout_ms * INT64CONST(1000), 5 * US_PER_SECOND))
+		if (now_us - connected_at_us > Max(2 * sf_zk_session_timeout_ms * INT64CONST(1000), LONGEST_OUTAGE_US))
 			drop_session("ZooKeeper could not be reached for long: beginning a new session");
 		return;
 	}
@@ -203,6 +206,9 @@ sf_zk_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+
+			/* IDs may be allowed to run further ahead. */
+			sf_zk_protocol_extend_soon();
 		}
 
 		tend_session();

@@ -239,9 +239,10 @@ as_owner()
 	if am_root; then setpriv $owner --clear-groups "$@"; else "$@"; fi
 }
 
-# Prints the process IDs of the servers that work below a directory; by their
-# working directory, which is a server's data directory, because a process ID
-# in a file may be another process's by now.
+# Prints the process IDs of the servers that work below a directory, PostgreSQL's
+# and the ZooKeeper servers and scripts of the tests; by their working directory,
+# which is a server's data directory, because a process ID in a file may be
+# another process's by now.
 servers_below()
 {
 	local process
@@ -249,7 +250,9 @@ servers_below()
 	[ -d "$1" ] || return 0
 	as_owner "$1" find /proc/[0-9]*/cwd -maxdepth 0 -lname "$1/*" -printf '%h\n' 2>/dev/null |
 		while read -r process; do
-			as_owner "$1" find "$process/exe" -maxdepth 0 -lname '*/postgres*' -printf '%h\n' 2>/dev/null || true
+			as_owner "$1" find "$process/exe" -maxdepth 0 \
+				\( -lname '*/postgres*' -o -lname '*/java' -o -lname '*/python3*' \) \
+				-printf '%h\n' 2>/dev/null || true
 		done | sed 's,^/proc/,,'
 }
 

@@ -17,6 +17,7 @@ exec 3>&1 >&2
 
 MISSING=()		# packages to install
 OPTIONAL=()		# packages without which a test is skipped
+declare -A OPTIONAL_WHY=()
 REASONS=()		# a line for each package that is missing
 
 # want PACKAGE WHY CHECK...: the package is missing when the check fails.
@@ -28,6 +29,17 @@ want()
 	"$@" >/dev/null 2>&1 && return
 	MISSING+=("$package")
 	REASONS+=("$package: $why")
+}
+
+# The same for a package that may be missing where it is not to be had.
+want_optional()
+{
+	local package=$1 why=$2
+
+	shift 2
+	"$@" >/dev/null 2>&1 && return
+	OPTIONAL+=("$package")
+	OPTIONAL_WHY[$package]=$why
 }
 
 want_for_build()
@@ -45,7 +57,14 @@ want_for_test()
 	want libfaketime "sets the clock of a test's server" \
 		bash -c 'compgen -G "/usr/lib/*/faketime/libfaketime.so.1"'
 	want libcmocka-dev "framework of the unit tests" test -e /usr/include/cmocka.h
-	have spin || OPTIONAL+=(spin)
+	want_optional spin "checks the model of the generator" have spin
+	want_optional zookeeper "servers for the tests of leased node IDs" \
+		bash -c 'command -v java && test -e /usr/share/java/zookeeper.jar'
+	want_optional python3-kazoo "a ZooKeeper client for those tests" \
+		/usr/bin/python3 -c 'import kazoo'
+	# Not beside the other flavour, which it would replace.
+	want_optional libzookeeper-st-dev "builds the module that leases node IDs" \
+		test -e /usr/include/zookeeper/zookeeper.h
 }
 
 want_for_lint()
@@ -182,9 +201,9 @@ add_optional()
 
 	for package in "${OPTIONAL[@]}"; do
 		if have apt-get && can_be_root && apt-cache show "$package" >/dev/null 2>&1; then
-			want "$package" "checks the model of the generator" false
+			want "$package" "${OPTIONAL_WHY[$package]}" false
 		else
-			say "$package cannot be installed here; the test that wants it will be skipped"
+			say "$package cannot be installed here (${OPTIONAL_WHY[$package]}); the tests that want it will be skipped"
 		fi
 	done
 }
@@ -193,7 +212,10 @@ install_missing()
 {
 	local line server
 
-	if [ "${#MISSING[@]}" -gt 0 ]; then update_apt; fi
+	if [ "${#MISSING[@]}" -gt 0 ] ||
+		{ [ "${#OPTIONAL[@]}" -gt 0 ] && have apt-get && can_be_root; }; then
+		update_apt
+	fi
 	add_optional
 	[ "${#MISSING[@]}" -gt 0 ] || return 0
 	refuse_unknown "${MISSING[@]}"

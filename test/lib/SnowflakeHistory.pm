@@ -6,7 +6,8 @@
 #     call of this one began, over all clients, and none is lower than an
 #     earlier one of the same client,
 #   - each ID names the node that it came from, and a time at which the clock
-#     of that node stood while the call ran,
+#     of that node stood while the call ran; or, where servers lease their node
+#     IDs, a node ID and a time that this server had leased,
 #   - a row that is found has an ID that was given to the call that wrote it.
 #
 # A client writes one line for each of its calls:
@@ -20,6 +21,9 @@
 # show as recorded:
 #
 #   client order id
+#
+# Where node IDs are leased, "node" in what is above means the server: it may
+# have one node ID after the other, and its IDs rise in time and sequence.
 #
 # Nothing here is taken from the library under test: the layout is cut by code
 # of our own, and order is by a clock that nobody sets.  IDs are sorted on disk,
@@ -38,7 +42,7 @@ use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC CLOCK_REALTIME);
 our @EXPORT = qw(history_us history_ok);
 
 # What can be wrong, as check() names it.
-our @KINDS = qw(duplicate order client node time layout unexplained);
+our @KINDS = qw(duplicate order client node lease time layout unexplained);
 
 # How many of each kind are described; all are counted.
 my $most_examples = 3;
@@ -69,6 +73,7 @@ sub new
 		calls => [],
 		call_of => {},
 		clocks => {},
+		leases => {},
 		found => { map { $_ => 0 } @KINDS },
 		examples => [],
 		ids => 0,
@@ -114,11 +119,13 @@ sub _parse_layout
 	  unless $layout{tick_us} && defined $layout{epoch_us};
 
 	my $shift = 0;
+	$layout{but_node} = ~0;
 	foreach my $field (reverse @fields)
 	{
 		my ($name, $bits) = @$field;
 
 		$layout{fields}{$name} = [ $shift, (1 << $bits) - 1 ];
+		$layout{but_node} &= ~((1 << $bits) - 1 << $shift) if $name =~ /^(?:datacenter|worker|node)$/;
 		$shift += $bits;
 	}
 	$layout{greatest} = $shift < 63 ? (1 << $shift) - 1 : ~0 >> 1;
@@ -149,6 +156,37 @@ sub time_of
 	my ($self, $id) = @_;
 
 	return $self->{layout}{epoch_us} + _field($id, $self->{layout}{fields}{time}) * $self->{layout}{tick_us};
+}
+
+# Is this ID of a call to that node not later than the other?  Where node IDs
+# are leased, they do not matter for that.
+sub _not_after
+{
+	my ($self, $node, $id, $other) = @_;
+
+	return $id <= $other unless exists $self->{leases}{$node} && $id >= 0 && $other >= 0;
+	my $mask = $self->{layout}{but_node};
+	return ($id & $mask) <= ($other & $mask);
+}
+
+# A server that leases its node IDs, in place of a node ID.  Said before calls
+# are added.
+sub leased
+{
+	my ($self, $server) = @_;
+
+	$self->{leases}{$server} //= {};
+	return;
+}
+
+# It had this node ID for the ticks from low to high, milliseconds since 1970:
+# none begins before, and none ends after.
+sub add_lease
+{
+	my ($self, $server, $node, $low_ms, $high_ms) = @_;
+
+	push @{ $self->{leases}{$server}{$node} }, [ $low_ms, $high_ms ];
+	return;
 }
 
 # Run code that makes the clock of this node stand that many seconds ahead of
@@ -247,7 +285,7 @@ sub add_calls
 			foreach my $id (@ids)
 			{
 				$self->_violation('client', "$client got $id after $previous, both in call $order")
-				  if defined $previous && $id <= $previous;
+				  if defined $previous && $self->_not_after($node, $id, $previous);
 				$previous = $id;
 				$self->_extend_call($call, $id);
 				print { $self->{ids_file} } "$id $index\n" or die "could not write $self->{file}: $!\n";
@@ -284,8 +322,10 @@ sub _extend_call
 {
 	my ($self, $call, $id) = @_;
 
-	$call->[LEAST] = $id if !defined $call->[LEAST] || $id < $call->[LEAST];
-	$call->[GREATEST] = $id if !defined $call->[GREATEST] || $id > $call->[GREATEST];
+	$call->[LEAST] = $id
+	  if !defined $call->[LEAST] || $self->_not_after($call->[NODE], $id, $call->[LEAST]);
+	$call->[GREATEST] = $id
+	  if !defined $call->[GREATEST] || $self->_not_after($call->[NODE], $call->[GREATEST], $id);
 	return;
 }
 
@@ -341,7 +381,24 @@ sub _check_fields
 		return;
 	}
 	my $node = $self->node_of($id);
-	$self->_violation('node', "$id of " . _describe($call) . " has node ID $node") if $node != $call->[NODE];
+	my $leases = $self->{leases}{ $call->[NODE] };
+	if (!$leases)
+	{
+		$self->_violation('node', "$id of " . _describe($call) . " has node ID $node") if $node != $call->[NODE];
+	}
+	else
+	{
+		my $begin = $self->time_of($id) / 1_000;
+		my $end = $begin + $self->{layout}{tick_us} / 1_000;
+		my $of_node = $leases->{$node} // [];
+		$self->_violation(
+			'lease',
+			"$id of "
+			  . _describe($call)
+			  . " has node ID $node and the time $begin, leased was "
+			  . (join(', ', map { "$_->[0] to $_->[1]" } @$of_node) || 'nothing'))
+		  unless grep { $begin >= $_->[0] && $end <= $_->[1] } @$of_node;
+	}
 
 	@{$call}[ LOW, HIGH ] = $self->_bounds($call) unless defined $call->[LOW];
 	my $time = $self->time_of($id);
@@ -377,11 +434,12 @@ sub _check_order
 			while (@ended && $ended[0][END_US] < $call->[BEGIN_US])
 			{
 				my $other = shift @ended;
-				$highest = $other if !defined $highest || $other->[GREATEST] > $highest->[GREATEST];
+				$highest = $other
+				  if !defined $highest || $self->_not_after($call->[NODE], $highest->[GREATEST], $other->[GREATEST]);
 			}
 			$self->_violation('order',
 				_describe($call) . " got $call->[LEAST] after " . _describe($highest) . " had got $highest->[GREATEST]")
-			  if defined $highest && $call->[LEAST] <= $highest->[GREATEST];
+			  if defined $highest && $self->_not_after($call->[NODE], $call->[LEAST], $highest->[GREATEST]);
 		}
 	}
 
@@ -393,8 +451,9 @@ sub _check_order
 		{
 			$self->_violation('client',
 				_describe($call) . " got $call->[LEAST] after $highest")
-			  if defined $highest && $call->[LEAST] <= $highest;
-			$highest = $call->[GREATEST] if !defined $highest || $call->[GREATEST] > $highest;
+			  if defined $highest && $self->_not_after($call->[NODE], $call->[LEAST], $highest);
+			$highest = $call->[GREATEST]
+			  if !defined $highest || $self->_not_after($call->[NODE], $highest, $call->[GREATEST]);
 		}
 	}
 	return;

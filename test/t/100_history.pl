@@ -113,6 +113,60 @@ finds('a row of a call that got other IDs', 'unexplained:1', { 5 => ["a 1 1 2 $i
 finds('a row of a call that nobody made', 'unexplained:1', $good, { 5 => ["z 1 $id[9]"] });
 
 #
+# Leased node IDs
+#
+
+# Servers A and B have leased node IDs for milliseconds 1 to 20 after a certain
+# time.
+sub finds_leased
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($name, $expected, $calls) = @_;
+	my $history = SnowflakeHistory->new(layout => $twitter, dir => $dir);
+	my $time = 1_700_000_000_000;
+
+	$history->leased($_) foreach qw(A B);
+	$history->add_lease('A', 5, $time + 1, $time + 11);
+	$history->add_lease('A', 4, $time + 11, $time + 16);
+	$history->add_lease('B', 5, $time + 11, $time + 21);
+	$history->add_calls($_, $calls->{$_}) foreach sort keys %$calls;
+	return is(violations($history), $expected, $name);
+}
+
+sub leased_id
+{
+	my ($ms, $node, $sequence) = @_;
+
+	return id(1_700_000_000_000 + $ms, $node, $sequence // 0);
+}
+
+finds_leased('IDs within leases', '', {
+	A => [ 'a 1 100 200 ' . leased_id(1, 5), 'a 2 201 300 ' . leased_id(10, 5), 'a 3 301 400 ' . leased_id(15, 4) ],
+	B => [ 'b 1 100 200 ' . leased_id(11, 5), 'b 2 300 400 ' . leased_id(20, 5) ]
+});
+finds_leased('below a lease', 'lease:1', { A => [ 'a 1 100 200 ' . leased_id(0, 5) ] });
+finds_leased('above a lease', 'lease:1', { A => [ 'a 1 100 200 ' . leased_id(11, 5) ] });
+finds_leased('in the lease of another server', 'lease:1', { B => [ 'a 1 100 200 ' . leased_id(10, 5) ] });
+finds_leased('a node ID that was not leased', 'lease:1', { A => [ 'a 1 100 200 ' . leased_id(5, 6) ] });
+finds_leased('the same ID of two servers', 'duplicate:1 lease:1',
+	{ A => [ 'a 1 100 200 ' . leased_id(12, 5) ], B => [ 'b 1 100 200 ' . leased_id(12, 5) ] });
+finds_leased('a lower ID of another server, whose lease is older', '',
+	{ A => [ 'a 1 300 400 ' . leased_id(9, 5) ], B => [ 'b 1 100 200 ' . leased_id(12, 5) ] });
+finds_leased('lower than an ID of the same server before', 'order:1',
+	{ A => [ 'a 1 100 200 ' . leased_id(9, 5), 'b 1 300 400 ' . leased_id(8, 5) ] });
+finds_leased('also where the node ID has changed', 'lease:1 order:1',
+	{ A => [ 'a 1 100 200 ' . leased_id(12, 4), 'b 1 300 400 ' . leased_id(11, 5) ] });
+finds_leased('in one tick it is the sequence that counts', '', {
+	B => [ 'a 1 100 200 ' . leased_id(12, 5, 1), 'b 1 300 400 ' . leased_id(12, 5, 2) ],
+	A => [ 'a 1 100 200 ' . leased_id(12, 4, 3), 'a 2 300 400 ' . leased_id(12, 4, 4) ]
+});
+finds_leased('not the node ID', 'lease:1 order:1',
+	{ A => [ 'a 1 100 200 ' . leased_id(12, 4, 3), 'b 1 300 400 ' . leased_id(12, 5, 2) ] });
+finds_leased('a client that went back', 'client:1 order:1',
+	{ A => [ 'a 1 100 200 ' . leased_id(9, 5), 'a 2 300 400 ' . leased_id(8, 5) ] });
+finds_leased('a call that went back', 'client:1', { A => [ 'a 1 100 200 ' . leased_id(9, 5) . ' ' . leased_id(8, 5) ] });
+
+#
 # Times
 #
 

@@ -118,6 +118,8 @@ endif
 
 ifeq ($(HAVE_PGXS),yes)
 PG_CPPFLAGS = -I$(srcdir)/src
+# What PostgreSQL 16 and newer have by hiding symbols: functions are inlined.
+PG_CFLAGS = -fno-semantic-interposition
 include $(PGXS)
 $(filter %.o,$(OBJS)): $(wildcard src/*.h)
 

@@ -116,20 +116,6 @@ sf_layout_tick_since(const SfLayout *layout, uint64_t since_us, bool round_up,
 }
 
 /*
- * The start of a tick, in milliseconds since 1970.  Returns false where that
- * does not fit into 64 bits.
- */
-bool
-sf_layout_unix_ms(const SfLayout *layout, uint64_t tick, int64_t *unix_ms)
-{
-	int64_t		since;
-
-	return tick <= INT64_MAX &&
-		!__builtin_mul_overflow((int64_t) tick, (int64_t) layout->tick_ms, &since) &&
-		!__builtin_add_overflow(since, layout->epoch_ms, unix_ms);
-}
-
-/*
  * Widths and tick of a layout that can issue, in one positive number; the
  * epoch is kept beside it.  From the highest bits: tick (22 bits), width of
  * the time (6), and for up to three further fields, in their order, which one

@@ -96,6 +96,20 @@ sf_layout_has(const SfLayout *layout, SfField field)
 	return layout->bits[field] > 0;
 }
 
+/*
+ * The start of a tick, in milliseconds since 1970.  Returns false where that
+ * does not fit into 64 bits.
+ */
+static inline bool
+sf_layout_unix_ms(const SfLayout *layout, uint64_t tick, int64_t *unix_ms)
+{
+	int64_t		since;
+
+	return tick <= INT64_MAX &&
+		!__builtin_mul_overflow((int64_t) tick, (int64_t) layout->tick_ms, &since) &&
+		!__builtin_add_overflow(since, layout->epoch_ms, unix_ms);
+}
+
 extern bool sf_layout_equal(const SfLayout *a, const SfLayout *b);
 extern bool sf_layout_can_issue(const SfLayout *layout);
 
@@ -107,8 +121,6 @@ extern SfTickStatus sf_layout_tick(const SfLayout *layout, int64_t unix_us,
 								   bool round_up, uint64_t *tick);
 extern SfTickStatus sf_layout_tick_since(const SfLayout *layout, uint64_t since_us,
 										 bool round_up, uint64_t *tick);
-extern bool sf_layout_unix_ms(const SfLayout *layout, uint64_t tick,
-							  int64_t *unix_ms);
 
 extern int64_t sf_layout_pack(const SfLayout *layout);
 extern bool sf_layout_unpack(int64_t packed, int64_t epoch_ms, SfLayout *layout);

@@ -45,11 +45,11 @@ $$;
 -- Ranges, each with an ID whose time is near its bounds
 CREATE TEMP TABLE ranges AS
 	SELECT layout, bits, base, pg_temp.range(i, snowflake_timestamp(base, layout)) AS range
-	FROM (VALUES ('twitter', 63, 1, 4000), ('sonyflake', 63, 4001, 8000),
+	FROM (VALUES ('twitter', 63, 1, 3000), ('sonyflake', 63, 3001, 6000),
 			-- of 64 bits, of which a bigint has the lower half
-			('discord', 63, 8001, 8400), ('mastodon', 63, 8401, 8800), ('time:50 sequence:14', 63, 8801, 9200),
+			('discord', 63, 6001, 6400), ('mastodon', 63, 6401, 6800), ('time:50 sequence:14', 63, 6801, 7200),
 			-- bigints go beyond these
-			('js53', 53, 9201, 9600), ('time:31 node:4 sequence:5 tick:1s', 40, 9601, 10000)) v (layout, bits, first, last),
+			('js53', 53, 7201, 7600), ('time:31 node:4 sequence:5 tick:1s', 40, 7601, 8000)) v (layout, bits, first, last),
 		generate_series(first, last) i,
 		LATERAL (SELECT CASE pg_temp.r(i, 1) % 16
 			WHEN 0 THEN 0

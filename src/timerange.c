@@ -217,7 +217,9 @@ known_layout(PlannerInfo *root, Node *arg, SfLayout *layout)
 
 /*
  * The call of a sibling of snowflake_within(), which has the same arguments
- * but for the ID; NULL where there is no such function any more.
+ * but for the ID; NULL where there is no such function any more.  It does not
+ * use the collation of the layout's text, and without one postgres_fdw can
+ * send it.
  */
 static Expr *
 call_sibling(const char *name, FuncExpr *call, List *args)
@@ -231,7 +233,7 @@ call_sibling(const char *name, FuncExpr *call, List *args)
 	if (!OidIsValid(sibling))
 		return NULL;
 	return (Expr *) makeFuncExpr(sibling, INT8OID, copyObject(args), InvalidOid,
-								 call->inputcollid, COERCE_EXPLICIT_CALL);
+								 InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
 static Expr *

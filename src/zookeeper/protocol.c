@@ -670,6 +670,11 @@ extension_is_due(void)
 		 end_from_now() > lease.high_ms);
 }
 
+/*
+ * One multi checks that the configuration is the one that we have read, writes
+ * the ledger at the version that we know, and our entry in the registry with
+ * it.  That it checks the holder is only for tidiness: deleted, it is made again.
+ */
 static SfZkOutcome
 extend(void)
 {
@@ -686,6 +691,7 @@ extend(void)
 	sf_zk_multi_check(multi, sf_zk_path_config(path), sf_zk_tree.version);
 	op = sf_zk_multi_set(multi, sf_zk_path_id(path, lease.id), record,
 						 sf_ledger_format(&ledger, record), lease.version);
+	sf_zk_multi_check(multi, sf_zk_path_holder(path, lease.id), -1);
 	sf_zk_multi_set(multi, sf_zk_path_node(path, lease.id), record, sf_zk_registry_record(record), -1);
 	rc = sf_zk_multi_run(multi);
 
@@ -705,7 +711,7 @@ extend(void)
 		{
 			if (sf_zk_multi_failed(multi) == 0)
 				sf_zk_tree.agreed = false;
-			if (sf_zk_multi_failed(multi) == 2)
+			if (sf_zk_multi_failed(multi) > op)
 				lease.present = false;
 			if (rc == ZNOAUTH)
 				sf_zk_trouble("ZooKeeper does not let this server extend the lease of node ID %u: see \"snowflake.zookeeper_auth_file\"", lease.id);

@@ -15,6 +15,7 @@
 #   make bench          the quick benchmark
 #   make compare        every way to make an ID, measured in servers of its own;
 #                       QUICK=1 for small sizes, see bench/compare.sh for more
+#   make scale          a simulation of up to 1,024 servers
 #
 # The module snowflake_zookeeper is made as well where libzookeeper-st-dev is
 # installed; ZOOKEEPER=no leaves it out.
@@ -74,7 +75,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test torture unit lint fuzz model compare help
+STANDALONE = demo clean-demo test torture unit lint fuzz model compare scale help
 
 .PHONY: $(STANDALONE) bench
 
@@ -106,6 +107,9 @@ model:
 
 compare:
 	@exec env PG_CONFIG='$(PG_CONFIG)' bench/compare.sh $(if $(QUICK),--quick)
+
+scale:
+	@exec bench/scale.py tmp_compare
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

@@ -7,6 +7,7 @@
 #     --parts A,B,...    only these: calls load lookups singles range order loss
 #     --ways A,B,...     only these set-ups; --list tells their names
 #     --out DIR          where the results go (default tmp_compare)
+#     --add              keep what the results there have of other parts
 #     --publish          put them into doc/compare.md, doc/img and README.md too
 #     --set NAME=VALUE   a setting for the servers; may be given again
 #     --wait SECONDS     before each round, wait up to so long for an idle machine
@@ -33,6 +34,7 @@ PARTS=("${ALL_PARTS[@]}")
 ROUNDS=5
 WAIT=0
 OUT=$ROOT/tmp_compare
+ADD=no
 PUBLISH=no
 WANTED=()
 
@@ -427,18 +429,36 @@ flush_time()
 		awk '$1 == "fdatasync" && $NF == "usecs/op" { print $(NF - 1) " microseconds (fdatasync of 8 kB)"; exit }'
 }
 
+# What must be the same in runs whose results are put together.
+sizes()
+{
+	printf '%s\t%s\n' \
+		"rounds" "$ROUNDS" \
+		"rows" "$ROWS; ticket server: $TICKET_ROWS" \
+		"sizes" "$([ "$QUICK" = no ] && echo full || echo "quick: too small to conclude from")"
+}
+
 facts()
 {
+	local before=
+
+	if [ "$ADD" = yes ]; then before=$(sed -n 's/^command\t//p' "$OUT/facts.tsv"); fi
 	machine_facts first.0
 	printf '%s\t%s\n' \
 		"shared_buffers" "$(sql first.0 -At -c 'SHOW shared_buffers')" \
 		"flush of the disk" "$(flush_time)" \
 		"extension" "snowflake $(sed -n "s/^default_version = '\(.*\)'/\1/p" "$ROOT/snowflake.control")" \
-		"command" "$COMMAND" \
-		"rounds" "$ROUNDS" \
-		"rows" "$ROWS; ticket server: $TICKET_ROWS" \
-		"sizes" "$([ "$QUICK" = no ] && echo full || echo "quick: too small to conclude from")"
+		"command" "${before:+$before; }$COMMAND"
+	sizes
 	if [ -e "$DIR/notes" ]; then sort -u "$DIR/notes"; fi
+}
+
+# Results of an earlier run are kept where this one has none.
+begin_adding()
+{
+	[ -e "$OUT/samples.csv" ] || { ADD=no; return 0; }
+	[ "$(sizes)" = "$(grep -P '^(rounds|rows|sizes)\t' "$OUT/facts.tsv")" ] ||
+		die "the results in $OUT are of other sizes or rounds; nothing can be added to them"
 }
 
 report()
@@ -446,10 +466,21 @@ report()
 	local name options=()
 
 	mkdir -p "$OUT"
+	touch "$DIR/seen"
+	facts >"$DIR/facts"
+	if [ "$ADD" = yes ]; then
+		# Not one set-up of now beside others of then: a ratio is of one round.
+		awk -F, 'NR == FNR { new[$3]; next } !($3 in new)' "$DIR/samples" "$OUT/samples.csv" >"$DIR/old"
+		cat "$DIR/old" >>"$DIR/samples"
+		awk -F'\t' 'NR == FNR { new[$1, $2]; next } !(($1, $2) in new)' "$DIR/seen" "$OUT/seen.tsv" >"$DIR/old"
+		cat "$DIR/old" >>"$DIR/seen"
+	fi
 	cp "$DIR/samples" "$OUT/samples.csv"
-	facts >"$OUT/facts.tsv"
-	for name in "${WAYS[@]}"; do printf '%s\t%s\n' "$name" "${TITLE[$name]}"; done >"$OUT/ways.tsv"
-	if [ -e "$DIR/seen" ]; then sort -u "$DIR/seen"; fi >"$OUT/seen.tsv"
+	cp "$DIR/facts" "$OUT/facts.tsv"
+	for name in "${ALL_WAYS[@]}"; do
+		if cut -d , -f 2 "$DIR/samples" | grep -qx "$name"; then printf '%s\t%s\n' "$name" "${TITLE[$name]}"; fi
+	done >"$OUT/ways.tsv"
+	sort -u "$DIR/seen" >"$OUT/seen.tsv"
 	[ "$PUBLISH" = no ] || options+=(--publish "$ROOT")
 	python3 "$ROOT/bench/compare_report.py" "${options[@]}" "$OUT"
 	say "The results are in $OUT"
@@ -459,12 +490,13 @@ report()
 
 usage()
 {
-	sed -n '4,13s/^# \{0,1\}//p' "$0" >&2
+	sed -n '4,14s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
 QUICK=no
 list_ways
+ALL_WAYS=("${WAYS[@]}")
 for option in "$@"; do
 	if [ "$option" = --quick ]; then
 		QUICK=yes
@@ -474,6 +506,7 @@ done
 while [ $# -gt 0 ]; do
 	case $1 in
 		--quick) shift; continue ;;
+		--add) ADD=yes; shift; continue ;;
 		--publish) PUBLISH=yes; shift; continue ;;
 		--list)
 			for name in "${WAYS[@]}"; do printf '%-12s %s\n' "$name" "${TITLE[$name]}"; done
@@ -500,6 +533,7 @@ for name in "${WANTED[@]}"; do
 	[ -n "${TITLE[$name]:-}" ] || die "there is no set-up $name; the set-ups are: ${WAYS[*]}"
 done
 
+if [ "$ADD" = yes ]; then begin_adding; fi
 PG_CONFIG=$("$ROOT/scripts/setup.sh" compare)
 begin
 say "Building and installing the extension for $("$PG_CONFIG" --version)"

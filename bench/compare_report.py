@@ -262,6 +262,7 @@ def line_chart(data, name, title, prefix, ylabel):
 
 def bar_chart(data, name, title, ylabel, series, log=False):
     """A group of bars for each set-up; series are (title, what, factor)."""
+    series = [one for one in series if data.has(one[1])]
     rows = []
     for way, label in data.ways:
         row = ['"%s"' % re.sub(r"(?<=[a-z]),? (?=[a-zP])", r"\\n", label)]
@@ -270,7 +271,7 @@ def bar_chart(data, name, title, ylabel, series, log=False):
             row += [median(values) * factor, values[0] * factor, values[-1] * factor] if values else ["NaN"] * 3
         if any(cell != "NaN" for cell in row[1:]):
             rows.append(row)
-    if not rows:
+    if not series:
         return []
     plots = ["$d using %d:%d:%d:xtic(1) lc rgb '%s' title '%s'"
              % (2 + 3 * i, 3 + 3 * i, 4 + 3 * i, COLOURS[i], text) for i, (text, _, _) in enumerate(series)]

@@ -89,3 +89,42 @@ CREATE VIEW bench.json AS
 		'facts', (SELECT jsonb_object_agg(name, value) FROM bench.fact),
 		'figures', (SELECT jsonb_agg(to_jsonb(report) - 'nr' - 'digits' ORDER BY nr) FROM bench.report),
 		'samples', (SELECT jsonb_agg(sample ORDER BY round, what) FROM bench.sample)));
+
+--
+-- Against a stored run
+--
+
+-- What of a run later ones are held against: ratios, shares and cores, since
+-- these mean much the same on another machine.
+CREATE VIEW bench.new_baseline AS
+	SELECT jsonb_pretty(jsonb_build_object(
+		'facts', (SELECT jsonb_object_agg(name, value) FROM bench.fact),
+		'figures', (SELECT jsonb_agg(jsonb_build_object(
+						'section', section, 'title', title, 'median', median,
+						'lowest', lowest, 'highest', highest) ORDER BY nr)
+					  FROM bench.report WHERE comparison IS NOT NULL AND unit IN ('x', '%', 'cores'))));
+
+CREATE TABLE bench.baseline (content jsonb);
+
+-- The band of a figure is what the rounds of the baseline spread over, and
+-- 5 % more.  A median outside has left it.
+CREATE VIEW bench.against_baseline AS
+	SELECT nr, section || ': ' || title AS figure, digits, unit, f.median AS before, report.median AS now,
+		   report.median / nullif(f.median, 0) AS ratio,
+		   f.lowest * 0.95 AS low, f.highest * 1.05 AS high,
+		   CASE WHEN report.median BETWEEN f.lowest * 0.95 AND f.highest * 1.05 THEN NULL
+				WHEN (report.median > f.median) = (comparison = '>=') THEN 'better'
+				ELSE 'WORSE' END AS change
+	  FROM bench.baseline,
+		   jsonb_to_recordset(content -> 'figures')
+		   AS f (section text, title text, median float8, lowest float8, highest float8)
+	  JOIN bench.report USING (section, title);
+
+CREATE VIEW bench.changes AS
+	SELECT figure AS "against the baseline",
+		   round(before::numeric, digits) || ' ' || unit AS baseline,
+		   round(low::numeric, digits) || ' .. ' || round(high::numeric, digits) AS band,
+		   round(now::numeric, digits) || ' ' || unit AS now,
+		   round(ratio::numeric, 3) AS "now / baseline",
+		   CASE WHEN change IS NOT NULL THEN 'left its band: ' || change END AS " "
+	  FROM bench.against_baseline ORDER BY nr;

@@ -4,6 +4,8 @@
 #   bench/run.sh [OPTION...]
 #     --rounds N         how often everything is measured (default 5)
 #     --save FILE        also write the figures to FILE, as JSON
+#     --baseline FILE    write what later runs are held against to FILE, not
+#                        compare with bench/baseline.json
 #     --set NAME=VALUE   a setting for the servers; may be given again
 #     --wait SECONDS     before each round, wait up to so long for an idle machine
 #
@@ -19,10 +21,11 @@ SETTINGS=("fsync = 'off'" "autovacuum = 'off'" "jit = 'off'" "work_mem = '512MB'
 ROUNDS=5
 WAIT=0
 SAVE=
+BASELINE=
 
 usage()
 {
-	sed -n '4,8s/^# \{0,1\}//p' "$0" >&2
+	sed -n '4,10s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -123,6 +126,22 @@ report()
 	sql wide -c "\copy bench.sample FROM pstdin CSV" <"$DIR/samples"
 	sql wide -P pager=off -P footer=off -c "TABLE bench.facts" -c "TABLE bench.lines"
 	[ -z "$SAVE" ] || sql wide -At -c "TABLE bench.json" >"$SAVE"
+	if [ -n "$BASELINE" ]; then
+		sql wide -At -c "TABLE bench.new_baseline" >"$BASELINE"
+	elif [ -e "$ROOT/bench/baseline.json" ]; then
+		against_baseline
+	fi
+}
+
+against_baseline()
+{
+	local content left
+
+	content=$(cat "$ROOT/bench/baseline.json")
+	sql wide -v content="$content" <<<"INSERT INTO bench.baseline VALUES (:'content')"
+	sql wide -P pager=off -P footer=off -c "TABLE bench.changes"
+	left=$(sql wide -At -c "SELECT count(*) FROM bench.against_baseline WHERE change = 'WORSE'")
+	[ "$left" -eq 0 ] || say "$left figures are worse than the band of the baseline, bench/baseline.json"
 }
 
 # ---- The run ----------------------------------------------------------------
@@ -132,6 +151,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 		--rounds) ROUNDS=$2 ;;
 		--save) SAVE=$(realpath "$2") ;;
+		--baseline) BASELINE=$(realpath "$2") ;;
 		--set) SETTINGS+=("${2%%=*} = '${2#*=}'") ;;
 		--wait) WAIT=$2 ;;
 		*) usage ;;

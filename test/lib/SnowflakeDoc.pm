@@ -14,6 +14,7 @@
 #   <!-- database NAME -->         what follows runs in a new database.
 #   <!-- varies: id, messages -->  what the next output has in these columns
 #                                  differs from run to run, see same_output().
+#   <!-- NAME: begin -->           (and end) mark a part that a program writes.
 #
 # psql is quiet, in UTC, and leaves out the CONTEXT of errors.
 
@@ -82,6 +83,10 @@ sub document_parts
 		elsif ($line =~ /^<!-- varies: (.*) -->$/)
 		{
 			@varies = split /,\s*/, $1;
+		}
+		elsif ($line =~ /^<!-- \w+: (?:begin|end) -->$/)
+		{
+			undef $last;
 		}
 		elsif ($line =~ /^ *(?:```|<!--)/)
 		{

@@ -104,7 +104,7 @@ ok(!same_output($record, "-[ RECORD 1 ]-----\nid   | 1\nnode | 3\n", 'id'), 'ano
 #
 
 # The design is not among them: it also tells of what is to be.
-my @with_examples = qw(README.md doc/migrate.md doc/operations.md doc/reference.md doc/text.md);
+my @with_examples = qw(README.md doc/migrate.md doc/operations.md doc/reference.md doc/scale.md doc/text.md);
 document_ok("$root/$_") foreach @with_examples;
 
 my %seen = map { ("$root/$_" => 1) } @with_examples, 'doc/design.md';

@@ -8,9 +8,11 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   snowflake_node
@@ -22,6 +24,7 @@ our @EXPORT = qw(
   collect_ids_into
   ids_ok
   fake_clock
+  wait_until_up
 );
 
 # A server that preloads the library, with these lines in its configuration;
@@ -35,6 +38,22 @@ sub snowflake_node
 	$node->append_conf('postgresql.conf',
 		join("\n", "shared_preload_libraries = 'snowflake'", @lines, q{include_if_exists 'settings.conf'}));
 	return $node;
+}
+
+# A server that comes back by itself accepts connections again.  Not asked by
+# psql, which leaves before it has read its input where it is refused, and now
+# and then takes the test along by a broken pipe.
+sub wait_until_up
+{
+	my ($node) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	until (IPC::Run::run([ $node->installed_command('pg_isready'), '-q', '-d', $node->connstr('postgres') ]))
+	{
+		die "the server does not come up\n" if time > $deadline;
+		usleep(5_000);
+	}
+	return;
 }
 
 # Settings of this extension, without its prefix, for the next start.  They

@@ -240,7 +240,7 @@ foreach my $round (1 .. $rounds)
 		kill_process($pid);
 		set_clock($right - $step) if $back;
 		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
-		usleep(5_000) until $node->psql('postgres', 'SELECT 1', stderr => \my $ignored) == 0;
+		wait_until_up($node);
 	}
 	else
 	{

@@ -127,7 +127,7 @@ SKIP:
 		my $log_offset = shift;
 
 		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_offset);
-		$node->poll_query_until('postgres', 'SELECT true') or die "the server does not come up\n";
+		wait_until_up($node);
 		return;
 	};
 

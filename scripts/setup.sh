@@ -100,6 +100,13 @@ want_postgresql()
 		pg_has_headers "$bin/pg_config"
 }
 
+# Extensions of others that tests use, for a server that a package brought.
+want_extensions()
+{
+	want_optional "postgresql-$1-partman" "makes partitions by time" \
+		test -e "/usr/share/postgresql/$1/extension/pg_partman.control"
+}
+
 # A PostgreSQL that no package brought cannot be completed by one.
 check_foreign()
 {
@@ -264,6 +271,7 @@ else
 fi
 [ "$major" -ge "$OLDEST_MAJOR" ] ||
 	die "PostgreSQL $OLDEST_MAJOR or newer is needed, and $PG_CONFIG is of $major; name another with PG_CONFIG=/path/to/pg_config"
+if [ "$MODE" = test ] && [[ $PG_CONFIG == /usr/lib/postgresql/* ]]; then want_extensions "$major"; fi
 if am_root; then
 	want postgresql-common "the user postgres, since a server refuses to run as root" id postgres
 fi

@@ -65,6 +65,12 @@ step_tap()
 	installcheck REGRESS= ISOLATION=
 }
 
+# The TAP files that did not run, as lines "NAME REASON".
+skipped_in_tap()
+{
+	sed -n 's,^test/t/\([^ ]*\)\.pl \.* skipped: ,\1 ,p' "$DIR/tap.log"
+}
+
 step_model()
 {
 	if [ ! -x "$WORK/test/model/run" ]; then
@@ -162,7 +168,7 @@ record()
 # exits with 77 was skipped, and its last line says why.
 run_step()
 {
-	local step=$1 start=$EPOCHREALTIME log=$DIR/$1.log tenths seconds
+	local step=$1 start=$EPOCHREALTIME log=$DIR/$1.log tenths seconds name reason
 
 	printf '\n=== %s\n\n' "$step"
 	# A subshell of its own, not in a condition, so that set -e holds in the step.
@@ -173,7 +179,12 @@ run_step()
 	tenths=$(((${EPOCHREALTIME/./} - ${start/./}) / 100000))
 	seconds="$((tenths / 10)).$((tenths % 10)) s"
 	case $STATUS in
-		0) record "$step" passed "$seconds" ;;
+		0)
+			if declare -F "skipped_in_$step" >/dev/null; then
+				while read -r name reason; do record "$name" skipped "" "$reason"; done < <("skipped_in_$step")
+			fi
+			record "$step" passed "$seconds"
+			;;
 		77) record "$step" skipped "$seconds" "$(tail -n 1 "$log")" ;;
 		*)
 			record "$step" FAILED "$seconds" "exit status $STATUS"

@@ -24,6 +24,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use SnowflakeTest;
@@ -33,6 +34,7 @@ our @EXPORT = qw(
   document_parts
   document_ok
   same_output
+  statements_of
 );
 
 # The parts of a document in their order, as hashes: kind (sql, conf, run,
@@ -264,6 +266,31 @@ sub example_ok
 		  or note "printed:\n$printed";
 	}
 	return;
+}
+
+# The SQL of a page in doc/, as one script for psql, for a test that looks at
+# what it does rather than at what it prints: the blocks below headings that
+# match, or with "not" those below the others.
+sub statements_of
+{
+	my ($page, $heading, $not) = @_;
+	my $text = slurp_file(dirname(__FILE__) . "/../../doc/$page");
+	my $wanted = '';
+	my @blocks;
+
+	while ($text =~ /^(?:##? ([^\n]*)|```sql\n(.*?)^```$|```\n.*?^```$)/gms)
+	{
+		if (defined $1)
+		{
+			$wanted = ($1 =~ $heading ? 1 : 0) != ($not ? 1 : 0);
+		}
+		elsif (defined $2 && $wanted)
+		{
+			push @blocks, $2;
+		}
+	}
+	die "doc/$page has no such statements\n" unless @blocks;
+	return join "\n", @blocks;
 }
 
 1;

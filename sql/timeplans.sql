@@ -91,6 +91,17 @@ SELECT pg_temp.plan('SELECT * FROM orders WHERE regress_hidden.snowflake_within(
 SELECT pg_temp.plan('SELECT * FROM orders WHERE id OPERATOR(regress_hidden.<@@) ''[2020-02-01,2020-02-02)''');
 ALTER EXTENSION snowflake SET SCHEMA public;
 DROP SCHEMA regress_hidden;
+-- A schema in front with things of the same names
+CREATE SCHEMA regress_evil;
+CREATE FUNCTION regress_evil.snowflake_first(range tstzrange) RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint';
+CREATE FUNCTION regress_evil.taken(bigint, bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+CREATE OPERATOR regress_evil.>= (FUNCTION = regress_evil.taken, LEFTARG = bigint, RIGHTARG = bigint);
+CREATE OPERATOR regress_evil.<= (FUNCTION = regress_evil.taken, LEFTARG = bigint, RIGHTARG = bigint);
+SET search_path = regress_evil, pg_catalog, public;
+SELECT count(*) FROM public.orders WHERE id OPERATOR(public.<@@) tstzrange(now() + interval '1 day', NULL);
+SELECT count(*) FROM public.orders WHERE id OPERATOR(public.<@@) '[2001-01-01,2001-01-02)';
+RESET search_path;
+DROP SCHEMA regress_evil CASCADE;
 
 --
 -- No rewriting where it would be wrong

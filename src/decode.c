@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "common/int.h"
+#include "compat.h"
 #include "decode.h"
 #include "fmgr.h"
 #include "funcapi.h"

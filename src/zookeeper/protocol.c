@@ -135,7 +135,7 @@ watch_clock(void)
 	int			n;
 	int64		skew_us = skew_from_others(&n);
 
-	if (Abs(skew_us) * WARN_PART < sf_zk_max_skew_ms * INT64CONST(1000))
+	if (llabs(skew_us) * WARN_PART < sf_zk_max_skew_ms * INT64CONST(1000))
 	{
 		told_us = 0;
 		return;
@@ -145,7 +145,7 @@ watch_clock(void)
 	told_us = now_us;
 	ereport(WARNING,
 			(errmsg("snowflake: the clock of this server is at least %.3f s %s those of ZooKeeper and of the %d other servers",
-					Abs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n),
+					llabs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n),
 			 errdetail("\"snowflake.zookeeper_max_skew\" is %d ms.", sf_zk_max_skew_ms),
 			 errhint("Check the server's time synchronization.")));
 }
@@ -160,10 +160,10 @@ check_clock(void)
 	if (!sf_zk_clock.known)
 		return SF_ZK_LATER;
 	skew_us = skew_from_others(&n);
-	if (Abs(skew_us) > sf_zk_max_skew_ms * INT64CONST(1000))
+	if (llabs(skew_us) > sf_zk_max_skew_ms * INT64CONST(1000))
 	{
 		sf_zk_trouble("the clock of this server is at least %.3f s %s those of ZooKeeper and of the %d other servers; \"snowflake.zookeeper_max_skew\" is %d ms",
-					  Abs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n, sf_zk_max_skew_ms);
+					  llabs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n, sf_zk_max_skew_ms);
 		return SF_ZK_REFUSED;
 	}
 	watch_clock();

@@ -10,6 +10,7 @@
 #   make unit           only the tests of the pure C files: unit tests, and the corpus of the fuzz targets
 #   make lint           look at the sources: format, analysers, rules of this project
 #   make fuzz           RUNS=10000000 inputs to the pure C files, by libFuzzer
+#   make matrix         every test under PostgreSQL 17, 18 and 19, in a chroot; as root
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark
@@ -75,7 +76,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test torture unit lint fuzz model compare scale help
+STANDALONE = demo clean-demo test matrix torture unit lint fuzz model compare scale help
 
 .PHONY: $(STANDALONE) bench
 
@@ -88,6 +89,9 @@ clean-demo:
 
 test:
 	@exec env PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
+
+matrix:
+	@exec scripts/matrix.sh
 
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check

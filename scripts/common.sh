@@ -160,16 +160,20 @@ c_files()
 
 # A copy, and not the tree: objects made for another PostgreSQL or by another
 # user would be in the way here, and ours there.
-copy_sources()
+pack_sources()
 {
-	mkdir -p "$1"
 	tar -C "$ROOT" -cf - --anchored \
 		--exclude=./.git --exclude='./tmp_*' --exclude=./results \
 		--exclude=./output_iso --exclude=./log \
 		--exclude='./regression.*' --exclude=./test/unit/build --exclude=./test/fuzz/build \
 		--no-anchored --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
-		--exclude='*.gcno' --exclude='*.gcda' . |
-		tar -C "$1" -xf - --no-same-owner
+		--exclude='*.gcno' --exclude='*.gcda' .
+}
+
+copy_sources()
+{
+	mkdir -p "$1"
+	pack_sources | tar -C "$1" -xf - --no-same-owner
 	if am_root; then chown -R postgres: "$1"; fi
 }
 

@@ -6,6 +6,7 @@
 #   scripts/setup.sh lint    what building and looking at the sources wants
 #   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
 #   scripts/setup.sh compare what building and the comparison want
+#   scripts/setup.sh matrix  what making a chroot with other PostgreSQLs wants
 #
 # Prints the pg_config to use, where a PostgreSQL is wanted; everything else it
 # says goes to standard error.
@@ -90,6 +91,12 @@ want_for_compare()
 	want gnuplot-nox "draws the charts" have gnuplot
 }
 
+want_for_matrix()
+{
+	want mmdebstrap "makes a chroot" have mmdebstrap
+	want util-linux "runs commands in it" have unshare
+}
+
 # want_postgresql MAJOR: the server and its headers, as Debian packages them.
 want_postgresql()
 {
@@ -127,7 +134,7 @@ all_missing()
 {
 	local names=("${MISSING[@]}" "${OPTIONAL[@]}")
 
-	[ "$MODE" = fuzz ] || [ -n "$PG_CONFIG" ] ||
+	[[ $MODE =~ ^(fuzz|matrix)$ ]] || [ -n "$PG_CONFIG" ] ||
 		names+=("postgresql-NN postgresql-server-dev-NN (NN is the major version, $OLDEST_MAJOR or newer)")
 	printf '%s' "${names[*]}"
 }
@@ -236,7 +243,7 @@ install_missing()
 		die "installing ${MISSING[*]} failed"
 }
 
-MODES="demo test lint fuzz compare"
+MODES="demo test lint fuzz compare matrix"
 MODE=${1:-}
 case " $MODES " in
 	*" ${MODE:-none} "*) ;;
@@ -250,7 +257,7 @@ trap 'exit 143' TERM HUP
 
 want_for_build
 if declare -F "want_for_$MODE" >/dev/null; then "want_for_$MODE"; fi
-if [ "$MODE" = fuzz ]; then
+if [[ $MODE =~ ^(fuzz|matrix)$ ]]; then
 	install_missing
 	exit
 fi

@@ -4,8 +4,6 @@
 # Each function prints samples (what, value); what was seen in words, such as
 # an error message, goes to the file of seen().
 
-ZOOKEEPER_PID=
-
 # seen SET-UP EVENT TEXT
 seen()
 {
@@ -238,17 +236,18 @@ run_zookeeper()
 {
 	local tries
 
-	as_server java -Xms32m -Xmx96m -XX:+UseSerialGC -Dzookeeper.admin.enableServer=false \
-		-cp "$DIR/zookeeper:/usr/share/java/slf4j-simple.jar:/usr/share/java/zookeeper.jar" \
-		org.apache.zookeeper.server.quorum.QuorumPeerMain "$DIR/zookeeper/zoo.cfg" \
-		>"$DIR/zookeeper/log" 2>&1 &
-	ZOOKEEPER_PID=$!
-	echo "$ZOOKEEPER_PID" >"$DIR/zookeeper.pid"
+	# It writes its own number: that of a job here is not of java itself.
+	# shellcheck disable=SC2016
+	as_server bash -c 'echo $$ >"$1/pid"; exec java -Xms32m -Xmx96m -XX:+UseSerialGC \
+		-Dzookeeper.admin.enableServer=false \
+		-cp "$1:/usr/share/java/slf4j-simple.jar:/usr/share/java/zookeeper.jar" \
+		org.apache.zookeeper.server.quorum.QuorumPeerMain "$1/zoo.cfg"' \
+		bash "$DIR/zookeeper" >"$DIR/zookeeper.log" 2>&1 &
 	for ((tries = 0; tries < 300; tries++)); do
 		if [ "$( (ask_zookeeper ruok) 2>/dev/null)" = imok ]; then return 0; fi
 		sleep 0.1
 	done
-	tail -n 20 "$DIR/zookeeper/log" >&2
+	tail -n 20 "$DIR/zookeeper.log" >&2
 	die "ZooKeeper does not start"
 }
 
@@ -272,27 +271,50 @@ start_zookeeper()
 
 kill_zookeeper()
 {
-	kill -KILL "$(cat "$DIR/zookeeper.pid")" 2>/dev/null || true
+	as_owner "$DIR/zookeeper" bash -c 'kill "$@"' bash -KILL "$(cat "$DIR/zookeeper/pid")" 2>/dev/null || true
 }
 
 stop_others()
 {
-	if [ -e "$DIR/zookeeper.pid" ]; then kill_zookeeper; fi
+	if [ -e "$DIR/zookeeper/pid" ]; then kill_zookeeper; fi
+}
+
+# fails_within SECONDS / works_within SECONDS: until an ID is refused or made.
+# What the last call said is in $DIR/answer.
+fails_within()
+{
+	local deadline=$((SECONDS + $1))
+
+	while sql leased.1 -At -c "SELECT snowflake_next()" >"$DIR/answer" 2>&1; do
+		[ "$SECONDS" -lt "$deadline" ] || die "IDs are still made $1 s after ZooKeeper was killed"
+		sleep 0.05
+	done
+}
+
+works_within()
+{
+	local deadline=$((SECONDS + $1))
+
+	until sql leased.1 -At -c "SELECT snowflake_next()" >"$DIR/answer" 2>&1; do
+		[ "$SECONDS" -lt "$deadline" ] || die "no ID $1 s after ZooKeeper came back: $(cat "$DIR/answer")"
+		sleep 0.05
+	done
 }
 
 # How long IDs go on without ZooKeeper, and how soon they come again with it.
 loss_leased()
 {
-	local begun message
+	local begun
 
+	works_within 60
 	kill_zookeeper
 	begun=$EPOCHREALTIME
-	while message=$(sql leased.1 -At -c "SELECT snowflake_next()" 2>&1); do sleep 0.05; done
+	fails_within 60
 	echo "zookeeper lost goes on,$(milliseconds_since "$begun")"
-	seen leased "ZooKeeper is killed, after its lease" "$(head -n 1 <<<"$message")"
+	seen leased "ZooKeeper is killed, after its lease" "$(head -n 1 "$DIR/answer")"
 	run_zookeeper
 	begun=$EPOCHREALTIME
-	until sql leased.1 -c "SELECT snowflake_next()" >/dev/null 2>&1; do sleep 0.05; done
+	works_within 60
 	echo "zookeeper back,$(milliseconds_since "$begun")"
 	# Both servers ask for a number of their own, so none is the same.
 	same_number leased

@@ -62,7 +62,8 @@ sub history_us
 	return int(clock_gettime(CLOCK_MONOTONIC) * 1_000_000);
 }
 
-# layout: the canonical text, as in snowflake_status; dir: for files of its own.
+# layout: the canonical text, as in snowflake_status; dir: for files of its own;
+# lead_s: how far an ID's time may be ahead of the clock, if it may.
 sub new
 {
 	my ($class, %params) = @_;
@@ -70,6 +71,7 @@ sub new
 		layout => _parse_layout($params{layout}),
 		file => "$params{dir}/history.ids",
 		dir => $params{dir},
+		lead_us => ($params{lead_s} // 0) * 1_000_000,
 		calls => [],
 		call_of => {},
 		clocks => {},
@@ -228,7 +230,7 @@ sub _bounds
 		$high = $until + $setting->{offset} if !defined $high || $until + $setting->{offset} > $high;
 	}
 	return ('-inf', 'inf') unless defined $low;
-	return ($low - $clock_tolerance_us - $self->{layout}{tick_us}, $high + $clock_tolerance_us);
+	return ($low - $clock_tolerance_us - $self->{layout}{tick_us}, $high + $clock_tolerance_us + $self->{lead_us});
 }
 
 sub _violation

@@ -35,16 +35,20 @@ my $pause_us = 10_000;
 # A client of this name.  sql is one statement that returns IDs, rising; in it
 # :client and :call stand for the name and the number of the call.  Its file is
 # $client->file, and what psql complained of $client->errors.
+#
+# Where a connection may lead to one server or another, which tells a query whose
+# answer is one word: there is a file for each answer, see $client->files.
 sub start_client
 {
-	my ($node, $dbname, $name, $sql) = @_;
+	my ($node, $dbname, $name, $sql, %params) = @_;
 	my $file = $node->basedir . "/client_$name";
 	my $self = bless { file => $file, output => '' }, 'SnowflakeLoad::Client';
 
 	$self->{run} = IPC::Run::start(
 		[
 			$^X, map({ ('-I', $_) } @INC), '-MSnowflakeLoad', '-e', 'SnowflakeLoad::client(@ARGV)',
-			$node->installed_command('psql'), $node->connstr($dbname), $name, $file, $sql
+			$node->installed_command('psql'), $node->connstr($dbname), $name, $file, $sql,
+			$params{which} // ()
 		],
 		'<', \undef, '>', \$self->{output}, '2>&1');
 	return $self;
@@ -53,58 +57,84 @@ sub start_client
 # The process of a client.
 sub client
 {
-	my ($psql, $connstr, $name, $file, $template) = @_;
+	my ($psql, $connstr, $name, $file, $template, $which) = @_;
 	my $parent = getppid;
 	my $stop = 0;
 	my $call = 0;
-	my ($pid, $in, $out);
+	my ($pid, $in, $out, $history);
 
 	local $SIG{TERM} = sub { $stop = 1 };
 	local $SIG{PIPE} = 'IGNORE';
 	$template =~ s/:client\b/$name/g;
-	open my $history, '>>', $file or die "could not write $file: $!\n";
+	$history = _open_history($file) unless $which;
 	open STDERR, '>>', "$file.errors" or die "could not write $file.errors: $!\n";
-	$history->autoflush;
+
+	my $disconnect = sub {
+		close $in;
+		close $out;
+		waitpid $pid, 0;
+		undef $pid;
+	};
+
+	# Lines of the answer up to the mark that tells its end; an error is none, and
+	# what came before psql was gone is not an answer: it prints whole ones.
+	my $ask = sub {
+		my ($sql) = @_;
+		my @lines;
+
+		print {$in} "$sql;\n\\echo end\n";
+		$in->flush;
+		while (defined(my $line = <$out>))
+		{
+			chomp $line;
+			return \@lines if $line eq 'end';
+			push @lines, $line;
+		}
+		$disconnect->();
+		return;
+	};
 
 	# Nobody is there to stop us when the test itself has died.
 	while (!$stop && getppid == $parent)
 	{
-		$pid //= open2($out, $in, $psql, '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $connstr);
+		if (!$pid)
+		{
+			$pid = open2($out, $in, $psql, '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $connstr);
+			if ($which)
+			{
+				my ($server) = @{ $ask->($which) // [] };
+
+				if (!defined $server)
+				{
+					$disconnect->() if $pid;
+					usleep(10 * $poll_us);
+					next;
+				}
+				$history = _open_history("$file.$server");
+			}
+		}
 
 		$call++;
 		(my $sql = $template) =~ s/:call\b/$call/g;
 
-		# The mark tells the end of the answer; an error is none.
-		my @ids;
 		my $begin = history_us();
-		print {$in} "$sql;\n\\echo end\n";
-		$in->flush;
-		my $line;
-		while (defined($line = <$out>) && $line ne "end\n")
-		{
-			chomp $line;
-			push @ids, $line;
-		}
+		my $answer = $ask->($sql);
 		my $end = history_us();
-
-		# What came before psql was gone is not an answer: it prints whole ones.
-		@ids = () unless defined $line;
+		my @ids = @{ $answer // [] };
 		print {$history} join(' ', $name, $call, $begin, $end, @ids), "\n";
-		if (!defined $line)
-		{
-			close $in;
-			close $out;
-			waitpid $pid, 0;
-			undef $pid;
-		}
 		usleep(@ids ? rand($pause_us) : $poll_us);
 	}
-	if ($pid)
-	{
-		close $in;
-		waitpid $pid, 0;
-	}
+	$disconnect->() if $pid;
 	exit 0;
+}
+
+sub _open_history
+{
+	my ($file) = @_;
+
+	open my $history, '>>', $file or die "could not write $file: $!\n";
+	$history->autoflush;
+	return $history;
 }
 
 # Does this psql, as of SnowflakeTest::start_psql, bring the query to return
@@ -175,6 +205,15 @@ sub file
 	my ($self) = @_;
 
 	return $self->{file};
+}
+
+# The files of a client whose connections lead to one server or another, each
+# with what they led to.
+sub files
+{
+	my ($self) = @_;
+
+	return map { [ m,\.(\w+)\z,, $_ ] } grep { !/\.errors\z/ } glob("$self->{file}.*");
 }
 
 # What psql said on stderr so far.

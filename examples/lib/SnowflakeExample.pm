@@ -23,11 +23,13 @@ our @EXPORT = qw(
   want_python
   python
   start_example
+  stop_example
   run_word
   start_word
   start_word_into
   example_dir
   server
+  server_at
   run_load
   recorded_in
   kept_ok
@@ -49,13 +51,13 @@ sub load_seconds
 # A condition that must come true, however slow the machine.
 sub poll_until
 {
-	my ($condition, $what) = @_;
+	my ($condition, $what, $interval_us) = @_;
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 
 	until ($condition->())
 	{
 		die "timed out waiting for: $what\n" if time > $deadline;
-		usleep(50_000);
+		usleep($interval_us // 50_000);
 	}
 	return;
 }
@@ -136,6 +138,16 @@ sub _read_servers
 	return;
 }
 
+# Stop it and remove its files, before the end of the test or for another start.
+sub stop_example
+{
+	return unless $started;
+	$started = 0;
+	%servers = ();
+	system($script, 'stop', $dir) == 0 or die "$script stop $dir failed\n";
+	return;
+}
+
 sub example_dir
 {
 	return $dir;
@@ -147,6 +159,14 @@ sub server
 
 	_read_servers() unless $servers{$name};
 	return $servers{$name} // die "there is no server $name\n";
+}
+
+# What clients take for a server by this connection string.
+sub server_at
+{
+	my ($name, $conninfo) = @_;
+
+	return SnowflakeExample::Server->at($dir, $name, $conninfo);
 }
 
 # Let these clients, as of start_client, go on until the time is over that
@@ -216,9 +236,9 @@ END
 				diag join "\n", "--- the end of $log", splice(@lines, @lines < 10 ? 0 : -10);
 			}
 		}
-		system($script, 'stop', $dir) == 0 or diag "$script stop $dir failed";
-		note sprintf 'took %.0f s', time - $begin;
+		eval { stop_example(); 1 } or diag $@;
 	}
+	note sprintf 'took %.0f s', time - $begin;
 	$? = $status;
 }
 
@@ -232,6 +252,13 @@ sub new
 	my ($class, $dir, $name, $host, $port, $node) = @_;
 
 	return bless { dir => $dir, name => $name, host => $host, port => $port, node => $node }, $class;
+}
+
+sub at
+{
+	my ($class, $dir, $name, $conninfo) = @_;
+
+	return bless { dir => $dir, name => $name, conninfo => $conninfo }, $class;
 }
 
 sub name
@@ -269,6 +296,7 @@ sub connstr
 {
 	my ($self, $dbname) = @_;
 
+	return $self->{conninfo} if $self->{conninfo};
 	return "host=$self->{host} port=$self->{port} user=postgres dbname=" . ($dbname // 'postgres');
 }
 

@@ -3,7 +3,8 @@
 # and the words start and stop.
 #
 # A script defines start_example, further words as functions named word_WORD,
-# and calls run_example "$@" at its end.  Everything it starts keeps its files
+# stop_example where more than processes is to be undone, and calls
+# run_example "$@" at its end.  Everything it starts keeps its files
 # below DIR, and its sockets in DIR/socket; nothing else is touched.  Where
 # something that the example wants is not installed, the script exits with 77
 # and its last line says what.
@@ -204,6 +205,7 @@ word_stop()
 	stop_others -TERM
 	stop_servers_below "$DIR" || die "a server in $DIR does not stop"
 	stop_others -KILL
+	if declare -F stop_example >/dev/null; then stop_example; fi
 	rm -rf "$DIR"
 }
 

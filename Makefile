@@ -17,6 +17,8 @@
 #   make compare        every way to make an ID, measured in servers of its own;
 #                       QUICK=1 for small sizes, see bench/compare.sh for more
 #   make scale          a simulation of up to 1,024 servers
+#   make dist           the archive of the last commit, as .tar.gz and .zip, in DISTDIR=.
+#   make deb-test       the archive and the Debian packages, built, installed and tested
 #
 # The module snowflake_zookeeper is made as well where libzookeeper-st-dev is
 # installed; ZOOKEEPER=no leaves it out.
@@ -76,7 +78,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test matrix torture unit lint fuzz model compare scale help
+STANDALONE = demo clean-demo test matrix torture unit lint fuzz model compare scale dist deb-test help
 
 .PHONY: $(STANDALONE) bench
 
@@ -114,6 +116,17 @@ compare:
 
 scale:
 	@exec bench/scale.py tmp_compare
+DISTDIR ?= .
+DISTNAME = snowflake-$(shell sed -n "s/^default_version = '\(.*\)'/\1/p" snowflake.control)
+
+# A repository that only lies above this directory is another one.
+dist:
+	@test -e .git || { echo "make dist wants a checkout of the repository" >&2; exit 1; }
+	git archive --prefix=$(DISTNAME)/ -o '$(DISTDIR)/$(DISTNAME).tar.gz' HEAD
+	git archive --prefix=$(DISTNAME)/ -o '$(DISTDIR)/$(DISTNAME).zip' HEAD
+
+deb-test:
+	@exec env PG_CONFIG='$(PG_CONFIG)' KEEP='$(KEEP)' scripts/package.sh
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

@@ -7,6 +7,7 @@
 #   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
 #   scripts/setup.sh compare what building and the comparison want
 #   scripts/setup.sh matrix  what making a chroot with other PostgreSQLs wants
+#   scripts/setup.sh package what making and testing packages wants
 #
 # Prints the pg_config to use, where a PostgreSQL is wanted; everything else it
 # says goes to standard error.
@@ -95,6 +96,22 @@ want_for_matrix()
 {
 	want mmdebstrap "makes a chroot" have mmdebstrap
 	want util-linux "runs commands in it" have unshare
+}
+
+want_for_package()
+{
+	want git "makes the archive" have git
+	want perl "checks META.json" have perl
+	want python3 "looks into the archive" have python3
+	want dpkg-dev "builds Debian packages" have dpkg-buildpackage
+	want debhelper "builds Debian packages" have dh
+	want lintian "looks at Debian packages" have lintian
+	want autopkgtest "tests Debian packages" have autopkgtest
+	want postgresql-server-dev-all "builds Debian packages for each PostgreSQL" \
+		dpkg --verify postgresql-server-dev-all
+	# Not beside the other flavour, which it would replace.
+	want libzookeeper-st-dev "builds the module that leases node IDs" \
+		test -e /usr/include/zookeeper/zookeeper.h
 }
 
 # want_postgresql MAJOR: the server and its headers, as Debian packages them.
@@ -243,7 +260,7 @@ install_missing()
 		die "installing ${MISSING[*]} failed"
 }
 
-MODES="demo test lint fuzz compare matrix"
+MODES="demo test lint fuzz compare matrix package"
 MODE=${1:-}
 case " $MODES " in
 	*" ${MODE:-none} "*) ;;

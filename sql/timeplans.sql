@@ -21,7 +21,7 @@ END
 $$;
 -- Only what is compared
 CREATE FUNCTION pg_temp.conditions(query text) RETURNS SETOF text LANGUAGE sql AS $$
-	SELECT regexp_replace(trim(line), '\$0|\(InitPlan 1\)\.col1', 'SUBQUERY', 'g') FROM pg_temp.plan(query) line WHERE line ~ 'Cond:|Filter:'
+	SELECT regexp_replace(trim(line), '\$0|\(InitPlan \w+\)\.col1', 'SUBQUERY', 'g') FROM pg_temp.plan(query) line WHERE line ~ 'Cond:|Filter:'
 $$;
 
 -- 100,000 orders, one a minute, the last one at the start
@@ -45,7 +45,7 @@ SELECT pg_temp.plan('SELECT * FROM orders WHERE snowflake_within(id, ''[2020-02-
 SELECT pg_temp.plan('SELECT * FROM orders WHERE id <@@ tstzrange(now() - interval ''10 minutes'', now())');
 SELECT count(*), min(n), max(n) FROM orders WHERE id <@@ tstzrange(:'start'::timestamptz - interval '10 minutes', :'start');
 SELECT pg_temp.plan('SELECT * FROM orders WHERE id <@@ ''empty''');
-SELECT pg_temp.conditions('SELECT max(id) FROM orders WHERE id <@@ ''(,2020-02-02)''');
+SELECT pg_temp.plan('SELECT id FROM orders WHERE id <@@ ''(,2020-02-02)'' ORDER BY id DESC LIMIT 10');
 SELECT pg_temp.conditions('SELECT id FROM orders WHERE NOT id <@@ ''[2020-02-01,2020-02-02)''');
 SELECT pg_temp.plan('SELECT o.n FROM orders o JOIN (VALUES (tstzrange(now() - interval ''1 hour'', now()))) p (period) ON o.id <@@ p.period');
 CREATE TEMP TABLE periods (period tstzrange);

@@ -37,6 +37,15 @@ is($node->safe_psql('postgres', q{SELECT count(*) > 0, bool_or(can_generate) FRO
 $node->safe_psql('postgres', 'CREATE TABLE t (id snowflake PRIMARY KEY, item text)');
 is($node->safe_psql('postgres', qq{INSERT INTO t VALUES ($id, 'made elsewhere') RETURNING id}),
 	$id, 'a column of the domain takes IDs made elsewhere');
+is($node->safe_psql('postgres', q{SELECT item FROM t WHERE snowflake_within(id, '[2022-06-28,2022-06-29)', 'twitter')}),
+	'made elsewhere', 'and is asked by time with a layout');
+like($node->safe_psql('postgres', q{EXPLAIN (COSTS OFF) SELECT item FROM t WHERE snowflake_within(id, '[2022-06-28,2022-06-29)', 'twitter')}),
+	qr/Index Cond: .*>= '1541572081873846272'/, 'by its primary key');
+is( $node->safe_psql('postgres', q{
+		SELECT snowflake_first(r, 'twitter') <= snowflake_last(r, 'twitter'), count(b)
+		FROM CAST('[2022-06-28,2022-06-29)' AS tstzrange) r, snowflake_partition_bounds(lower(r), upper(r), '12 hours', 'twitter') b
+		GROUP BY r}),
+	't|2', 'snowflake_first, snowflake_last and snowflake_partition_bounds with a layout');
 
 my %uses_server = (
 	'snowflake_next' => 'SELECT snowflake_next()',
@@ -51,6 +60,12 @@ my %uses_server = (
 	'snowflake_sequence' => "SELECT snowflake_sequence($id)",
 	'snowflake_encode' => 'SELECT snowflake_encode(now(), 1, 1)',
 	'snowflake_lower' => 'SELECT snowflake_lower(now())',
+	'snowflake_within' => "SELECT snowflake_within($id, '(,)')",
+	'operator in a plan' => q{SELECT * FROM t WHERE id <@@ '[2022-01-01,)'},
+	'operator in no plan' => q{SELECT * FROM t WHERE id + (random() * 0)::bigint <@@ '[2022-01-01,)'},
+	'snowflake_first' => q{SELECT snowflake_first('(,)')},
+	'snowflake_last' => q{SELECT snowflake_last('(,)')},
+	'snowflake_partition_bounds' => q{SELECT * FROM snowflake_partition_bounds(now(), now() + interval '1 day', '1 hour')},
 	'snowflake_accept_clock' => 'SELECT snowflake_accept_clock()',
 	'snowflake_status' => 'SELECT * FROM snowflake_status');
 

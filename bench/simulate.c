@@ -95,7 +95,7 @@ random_bits(void)
 static double
 random_part(void)
 {
-	return ((random_bits() >> 11) + 1) * 0x1p-53;
+	return ((random_bits() >> 11) + 1) / 9007199254740992.0;	/* 2^53 */
 }
 
 static int64_t

@@ -14,7 +14,7 @@
 FUZZ=$ROOT/test/fuzz
 BUILD=$FUZZ/build
 RUNS=${RUNS:-10000000}
-MAX_LEN=512			# longer than any text that is accepted
+MAX_LEN=2048		# longer than any text that is accepted
 EXECUTIONS=0
 FAILED=0
 

@@ -244,7 +244,7 @@ as_owner()
 }
 
 # Prints the process IDs of the servers that work below a directory, PostgreSQL's
-# and the ZooKeeper servers and scripts of the tests; by their working directory,
+# and the ZooKeeper and Prometheus servers and scripts of the tests; by their working directory,
 # which is a server's data directory, because a process ID in a file may be
 # another process's by now.
 servers_below()
@@ -255,7 +255,7 @@ servers_below()
 	as_owner "$1" find /proc/[0-9]*/cwd -maxdepth 0 -lname "$1/*" -printf '%h\n' 2>/dev/null |
 		while read -r process; do
 			as_owner "$1" find "$process/exe" -maxdepth 0 \
-				\( -lname '*/postgres*' -o -lname '*/java' -o -lname '*/python3*' \) \
+				\( -lname '*/postgres*' -o -lname '*/java' -o -lname '*/python3*' -o -lname '*/prometheus*' \) \
 				-printf '%h\n' 2>/dev/null || true
 		done | sed 's,^/proc/,,'
 }

@@ -4,7 +4,8 @@
 #   scripts/test.sh [STEP...]    steps: build unit regress isolation tap model
 #
 # The step torture runs only when it is named: kills, clock steps and fail-overs
-# under load for MINUTES (30), ROUNDS (100) kills in each run.
+# under load for MINUTES (30), ROUNDS (100) kills in each run.  So does monitoring:
+# a real Prometheus, which it fetches where there is none.
 #
 # A failed step does not keep the others from running.  CI=true makes every
 # compiler warning an error.
@@ -12,7 +13,7 @@
 . "$(dirname "$0")/common.sh"
 
 STEPS=(build unit regress isolation tap model)
-ON_REQUEST=(torture)
+ON_REQUEST=(torture monitoring)
 SUMMARY=()
 PASSED=0
 FAILED=0
@@ -111,6 +112,25 @@ step_torture()
 	[ "$failed" -eq 0 ]
 }
 
+# The packages would start services of the system, so they are only unpacked.
+step_monitoring()
+{
+	local programs=$DIR/prometheus package
+
+	mkdir "$programs"
+	if ! { have prometheus && have promtool && have prometheus-postgres-exporter; }; then
+		cd "$programs"
+		for package in prometheus prometheus-postgres-exporter; do
+			run_logged "$DIR/fetch.log" apt-get download -q "$package" ||
+				{ run_logged "$DIR/fetch.log" as_root apt-get update -q &&
+					run_logged "$DIR/fetch.log" apt-get download -q "$package"; }
+			dpkg-deb -x "${package}"_*.deb "$programs"
+		done
+	fi
+	SNOWFLAKE_MONITORING_PATH=$programs/usr/bin \
+		installcheck REGRESS= ISOLATION= PROVE_TESTS=test/t/130_monitoring.pl
+}
+
 # ---- What went wrong --------------------------------------------------------
 
 show_tail()
@@ -147,6 +167,11 @@ explain_tap()
 			show_tail "$WORK/tmp_check/log/regress_log_$name" 40
 			for log in "$WORK/tmp_check/log/${name}"_*.log; do show_tail "$log" 20; done
 		done
+}
+
+explain_monitoring()
+{
+	show_tail "$WORK/tmp_check/log/regress_log_130_monitoring" 60
 }
 
 # ---- Running them -----------------------------------------------------------
@@ -243,7 +268,7 @@ for step in "${WANTED[@]}"; do
 		die "there is no step $step; the steps are: ${STEPS[*]} ${ON_REQUEST[*]}"
 done
 # The library that these test must be the one of this tree.
-if wanted regress || wanted isolation || wanted tap || wanted torture; then WANTED+=(build); fi
+if wanted regress || wanted isolation || wanted tap || wanted torture || wanted monitoring; then WANTED+=(build); fi
 
 PG_CONFIG=$("$ROOT/scripts/setup.sh" test)
 cd /
@@ -268,7 +293,7 @@ built=no
 for step in "${STEPS[@]}" "${ON_REQUEST[@]}"; do
 	wanted "$step" || continue
 	case $step in
-		regress | isolation | tap | torture)
+		regress | isolation | tap | torture | monitoring)
 			if [ "$built" = no ]; then
 				record "$step" skipped "" "the build failed"
 				continue

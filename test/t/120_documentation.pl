@@ -104,7 +104,8 @@ ok(!same_output($record, "-[ RECORD 1 ]-----\nid   | 1\nnode | 3\n", 'id'), 'ano
 #
 
 # The design is not among them: it also tells of what is to be.
-my @with_examples = qw(README.md doc/migrate.md doc/operations.md doc/reference.md doc/scale.md doc/text.md);
+my @with_examples = map { "doc/$_.md" } qw(migrate monitoring operations reference scale text);
+unshift @with_examples, 'README.md';
 document_ok("$root/$_") foreach @with_examples;
 
 # time.md is done by 020 and 022, which look at what it does.

@@ -13,7 +13,7 @@
 #   make matrix         every test under PostgreSQL 17, 18 and 19, in a chroot; as root
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make model          check the model of the lease protocol with larger bounds
-#   make bench          the quick benchmark
+#   make bench          the quick benchmark: what IDs cost, and what asking by time does
 #   make compare        every way to make an ID, measured in servers of its own;
 #                       QUICK=1 for small sizes, see bench/compare.sh for more
 #   make scale          a simulation of up to 1,024 servers

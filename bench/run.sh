@@ -1,5 +1,6 @@
 #!/bin/bash
-# The quick benchmark: what an ID costs, beside other ways to make one.
+# The quick benchmark: what an ID costs, beside other ways to make one, and
+# what it costs to ask for IDs by time.
 #
 #   bench/run.sh [OPTION...]
 #     --rounds N         how often everything is measured (default 5)
@@ -8,6 +9,9 @@
 #                        compare with bench/baseline.json
 #     --set NAME=VALUE   a setting for the servers; may be given again
 #     --wait SECONDS     before each round, wait up to so long for an idle machine
+#     --only STEP        calls (what an ID costs), time (asking by time) or storage
+#                        (the ID in place of a column with the time), not all
+#     --rows N           of the tables of time and storage (default 5000000)
 #
 # It measures the installed extension, in private servers on sockets in a
 # directory of its own.  It fails only where it cannot measure, never because
@@ -22,10 +26,12 @@ ROUNDS=5
 WAIT=0
 SAVE=
 BASELINE=
+STEPS=(calls time storage)
+ROWS=5000000
 
 usage()
 {
-	sed -n '4,10s/^# \{0,1\}//p' "$0" >&2
+	sed -n '5,14s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -40,14 +46,27 @@ start()
 		"snowflake.layout = '$2'" \
 		"snowflake.max_lead = '$3'"
 	sql "$1" -v module="$DIR/module/bench" -f "$DIR/module/setup.sql"
+	MAIN=$1
+}
+
+wanted()
+{
+	[[ " ${STEPS[*]} " == *" $1 "* ]]
 }
 
 start_all()
 {
 	init_data
-	start wide "$WIDE" 0
 	start default twitter 0
-	start lead twitter 1s
+	if wanted calls; then
+		start lead twitter 1s
+		start wide "$WIDE" 0
+	fi
+	run sql default -v module="$DIR/module/bench" -f "$DIR/module/time.sql"
+	if wanted time; then
+		say "Making a table of $ROWS rows"
+		run sql default -c "SELECT bench.make_orders($ROWS)" -c "VACUUM (FREEZE, ANALYZE) bench.orders" >/dev/null
+	fi
 }
 
 # ---- Measuring --------------------------------------------------------------
@@ -94,11 +113,10 @@ saturate()
 	wait "$pgbench" || true
 }
 
-one_round()
+measure_calls()
 {
 	local clients
 
-	record other_work "$WAIT"
 	measure wide "bench.calls(1)"
 	measure lead "bench.burst('default', 30)"
 	measure wide "bench.burst('wide', 30)"
@@ -108,26 +126,51 @@ one_round()
 	for clients in 1 8 64; do saturate "$clients"; done
 }
 
+measure_time()
+{
+	measure default "bench.ranges('short', 100, 5000)"
+	measure default "bench.ranges('long', 50000, 50)"
+	measure default "bench.expressions()"
+}
+
+# It takes long and varies little, so not in every round.  What it leaves to the
+# checkpointer must not slow down the next one.
+measure_storage()
+{
+	[ "$ROUND" -le 2 ] || return 0
+	measure default "bench.storage($ROWS)"
+	run sql default -c CHECKPOINT
+}
+
+one_round()
+{
+	local step
+
+	record other_work
+	for step in "${STEPS[@]}"; do "measure_$step"; done
+}
+
 # ---- Reporting --------------------------------------------------------------
 
 facts()
 {
-	machine_facts wide
+	machine_facts "$MAIN"
 	printf '%s\t%s\n' \
-		extension "snowflake $(sql wide -At -c 'SELECT version FROM snowflake_status')" \
+		extension "snowflake $(sql "$MAIN" -At -c 'SELECT version FROM snowflake_status')" \
 		layouts "wide: $WIDE; default: twitter" \
+		rows "$ROWS" \
 		rounds "$ROUNDS"
 }
 
 report()
 {
-	sql wide -f "$DIR/module/report.sql"
-	facts | sql wide -c "\copy bench.fact (name, value) FROM pstdin"
-	sql wide -c "\copy bench.sample FROM pstdin CSV" <"$DIR/samples"
-	sql wide -P pager=off -P footer=off -c "TABLE bench.facts" -c "TABLE bench.lines"
-	[ -z "$SAVE" ] || sql wide -At -c "TABLE bench.json" >"$SAVE"
+	sql "$MAIN" -f "$DIR/module/report.sql"
+	facts | sql "$MAIN" -c "\copy bench.fact (name, value) FROM pstdin"
+	sql "$MAIN" -c "\copy bench.sample FROM pstdin CSV" <"$DIR/samples"
+	sql "$MAIN" -P pager=off -P footer=off -c "TABLE bench.facts" -c "TABLE bench.lines"
+	[ -z "$SAVE" ] || sql "$MAIN" -At -c "TABLE bench.json" >"$SAVE"
 	if [ -n "$BASELINE" ]; then
-		sql wide -At -c "TABLE bench.new_baseline" >"$BASELINE"
+		sql "$MAIN" -At -c "TABLE bench.new_baseline" >"$BASELINE"
 	elif [ -e "$ROOT/bench/baseline.json" ]; then
 		against_baseline
 	fi
@@ -138,9 +181,9 @@ against_baseline()
 	local content left
 
 	content=$(cat "$ROOT/bench/baseline.json")
-	sql wide -v content="$content" <<<"INSERT INTO bench.baseline VALUES (:'content')"
-	sql wide -P pager=off -P footer=off -c "TABLE bench.changes"
-	left=$(sql wide -At -c "SELECT count(*) FROM bench.against_baseline WHERE change = 'WORSE'")
+	sql "$MAIN" -v content="$content" <<<"INSERT INTO bench.baseline VALUES (:'content')"
+	sql "$MAIN" -P pager=off -P footer=off -c "TABLE bench.changes"
+	left=$(sql "$MAIN" -At -c "SELECT count(*) FROM bench.against_baseline WHERE change = 'WORSE'")
 	[ "$left" -eq 0 ] || say "$left figures are worse than the band of the baseline, bench/baseline.json"
 }
 
@@ -154,6 +197,8 @@ while [ $# -gt 0 ]; do
 		--baseline) BASELINE=$(realpath "$2") ;;
 		--set) SETTINGS+=("${2%%=*} = '${2#*=}'") ;;
 		--wait) WAIT=$2 ;;
+		--only) case $2 in calls | time | storage) STEPS=("$2") ;; *) usage ;; esac ;;
+		--rows) ROWS=$2 ;;
 		*) usage ;;
 	esac
 	shift 2
@@ -161,10 +206,10 @@ done
 
 begin
 check_installed
-say "Starting three private servers of $("$PG_CONFIG" --version) in $DIR"
-build_module setup.sql report.sql ways
+say "Starting private servers of $("$PG_CONFIG" --version) in $DIR"
+build_module setup.sql time.sql report.sql ways
 start_all
-run sql wide -c "SELECT bench.calls(0.1)" >/dev/null
+if wanted calls; then run sql wide -c "SELECT bench.calls(0.1)" >/dev/null; fi
 for ((ROUND = 1; ROUND <= ROUNDS; ROUND++)); do
 	say "Round $ROUND of $ROUNDS"
 	one_round

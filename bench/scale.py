@@ -225,8 +225,8 @@ def main():
         "One node, clients that ask at random. How many requests wait for the next tick / the longest wait:\n",
         waiting_table(waits), pictures["scale-wait"],
         "### More nodes\n",
-        "`twitter`, all clocks right. Those that fall are IDs below the one made just before, which was always by "
-        "another node in the same millisecond: within it the node ID decides, so with many nodes half of them fall.\n",
+        "`twitter`, all clocks right. Those that fall are IDs below the one made just before, always by another\n"
+        "node in the same millisecond: within it the node ID decides, so with many nodes half of them fall.\n",
         nodes_table(orders), pictures["scale-throughput"],
         "### Clocks that differ\n",
         "10,000 IDs per second and node. IDs that fall / how long after a greater ID one was made, at most:\n",

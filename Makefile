@@ -12,6 +12,7 @@
 #   make fuzz           RUNS=10000000 inputs to the pure C files, by libFuzzer
 #   make matrix         every test under PostgreSQL 17, 18 and 19, in a chroot; as root
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
+#   make examples       the examples, each loaded for two minutes
 #   make model          check the model of the lease protocol with larger bounds
 #   make bench          the quick benchmark: what IDs cost, and what asking by time does
 #   make compare        every way to make an ID, measured in servers of its own;
@@ -78,7 +79,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test matrix torture unit lint fuzz model compare scale dist deb-test help
+STANDALONE = demo clean-demo test examples matrix torture unit lint fuzz model compare scale dist deb-test help
 
 .PHONY: $(STANDALONE) bench
 
@@ -91,6 +92,9 @@ clean-demo:
 
 test:
 	@exec env PG_CONFIG='$(PG_CONFIG)' scripts/test.sh
+
+examples:
+	@exec env PG_CONFIG='$(PG_CONFIG)' EXAMPLE_SECONDS=120 scripts/test.sh examples
 
 matrix:
 	@exec scripts/matrix.sh

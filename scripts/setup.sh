@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh demo    what building and running the extension wants
 #   scripts/setup.sh test    that, and what the tests want
+#   scripts/setup.sh examples that, and what the examples want: poolers, drivers, Java
 #   scripts/setup.sh lint    what building and looking at the sources wants
 #   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
 #   scripts/setup.sh compare what building and the comparison want
@@ -69,6 +70,27 @@ want_for_test()
 		test -e /usr/include/zookeeper/zookeeper.h
 }
 
+# Each is there for one example or one client.
+want_for_examples()
+{
+	local jars=/usr/share/java python=/usr/bin/python3
+
+	want_for_test
+	want_optional pgbouncer "pools connections" have pgbouncer
+	want_optional patroni "lets a standby take over" have patroni
+	want_optional libslf4j-java "writes ZooKeeper's log" test -e "$jars/slf4j-simple.jar"
+	want_optional iproute2 "cuts a host off the network" have ip
+	want_optional python3-psycopg "a client: psycopg, and the load of PgBouncer" "$python" -c 'import psycopg'
+	want_optional python3-psycopg2 "driver of SQLAlchemy and Django" "$python" -c 'import psycopg2'
+	want_optional python3-sqlalchemy "a client: SQLAlchemy" "$python" -c 'import sqlalchemy'
+	want_optional python3-django "a client: Django" "$python" -c 'import django'
+	want_optional libpq-dev "a client: libpq" test -e /usr/include/postgresql/libpq-fe.h
+	want_optional libpostgresql-jdbc-java "a client: JDBC" test -e "$jars/postgresql.jar"
+	want_optional default-jdk-headless "compiles the client of JDBC" have javac
+	want_optional nodejs "clients: node-postgres and Knex" have node
+	want_optional npm "installs node-postgres and Knex where the example runs" have npm
+}
+
 want_for_lint()
 {
 	want perl "used by the formatter" have perl
@@ -124,11 +146,17 @@ want_postgresql()
 		pg_has_headers "$bin/pg_config"
 }
 
-# Extensions of others that tests use, for a server that a package brought.
+# Extensions of others that tests and examples use, for a server that a package
+# brought.
 want_extensions()
 {
 	want_optional "postgresql-$1-partman" "makes partitions by time" \
 		test -e "/usr/share/postgresql/$1/extension/pg_partman.control"
+	[ "$MODE" = examples ] || return 0
+	want_optional "postgresql-$1-wal2json" "writes changes as JSON" test -e "/usr/lib/postgresql/$1/lib/wal2json.so"
+	# Later versions replicate both ways by themselves.
+	[ "$1" -ge 16 ] || want_optional "postgresql-$1-pglogical" "replicates both ways" \
+		test -e "/usr/share/postgresql/$1/extension/pglogical.control"
 }
 
 # A PostgreSQL that no package brought cannot be completed by one.
@@ -260,7 +288,7 @@ install_missing()
 		die "installing ${MISSING[*]} failed"
 }
 
-MODES="demo test lint fuzz compare matrix package"
+MODES="demo test examples lint fuzz compare matrix package"
 MODE=${1:-}
 case " $MODES " in
 	*" ${MODE:-none} "*) ;;
@@ -295,7 +323,7 @@ else
 fi
 [ "$major" -ge "$OLDEST_MAJOR" ] ||
 	die "PostgreSQL $OLDEST_MAJOR or newer is needed, and $PG_CONFIG is of $major; name another with PG_CONFIG=/path/to/pg_config"
-if [ "$MODE" = test ] && [[ $PG_CONFIG == /usr/lib/postgresql/* ]]; then want_extensions "$major"; fi
+if [[ $MODE =~ ^(test|examples)$ && $PG_CONFIG == /usr/lib/postgresql/* ]]; then want_extensions "$major"; fi
 if am_root; then
 	want postgresql-common "the user postgres, since a server refuses to run as root" id postgres
 fi

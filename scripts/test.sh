@@ -1,7 +1,9 @@
 #!/bin/bash
 # Every test, or the named ones, in a copy of the tree.
 #
-#   scripts/test.sh [STEP...]    steps: build unit regress isolation tap model
+#   scripts/test.sh [STEP...]    steps: build unit regress isolation tap examples model
+#
+# The step examples loads each example for EXAMPLE_SECONDS (10).
 #
 # The step torture runs only when it is named: kills, clock steps and fail-overs
 # under load for MINUTES (30), ROUNDS (100) kills in each run.  So does monitoring:
@@ -12,7 +14,7 @@
 
 . "$(dirname "$0")/common.sh"
 
-STEPS=(build unit regress isolation tap model)
+STEPS=(build unit regress isolation tap examples model)
 ON_REQUEST=(torture monitoring)
 SUMMARY=()
 PASSED=0
@@ -70,6 +72,22 @@ step_tap()
 skipped_in_tap()
 {
 	sed -n 's,^test/t/\([^ ]*\)\.pl \.* skipped: ,\1 ,p' "$DIR/tap.log"
+}
+
+# Shows what each example has to say of itself, and which parts could not be run.
+step_examples()
+{
+	SNOWFLAKE_EXAMPLE_SECONDS=${EXAMPLE_SECONDS:-10} installcheck REGRESS= ISOLATION= \
+		'PROVE_TESTS=examples/*/t/*.pl' 'PROVE_FLAGS=--comments --directives --timer'
+}
+
+# The examples, and parts of them, that did not run, likewise.
+skipped_in_examples()
+{
+	awk '
+		/(^|\] )examples\/[^\/]+\/t\// { name = $0; sub(/.*examples\//, "", name); sub(/\/.*/, "", name) }
+		/ \.\.+ skipped: / { sub(/.* skipped: /, ""); print name, $0 }
+		/^ok [0-9]+ # skip / { sub(/^ok [0-9]+ # skip /, ""); print name, $0 }' "$DIR/examples.log"
 }
 
 step_model()
@@ -162,11 +180,16 @@ explain_tap()
 {
 	local name log
 
-	sed -n 's,^test/t/\([^ ]*\)\.pl .*Wstat.*,\1,p' "$DIR/tap.log" | sort -u |
+	sed -nE 's,^(test|examples/[^/]*)/t/([^ ]*)\.pl .*Wstat.*,\2,p' "${1:-$DIR/tap.log}" | sort -u |
 		while read -r name; do
 			show_tail "$WORK/tmp_check/log/regress_log_$name" 40
 			for log in "$WORK/tmp_check/log/${name}"_*.log; do show_tail "$log" 20; done
 		done
+}
+
+explain_examples()
+{
+	explain_tap "$DIR/examples.log"
 }
 
 explain_monitoring()
@@ -268,9 +291,13 @@ for step in "${WANTED[@]}"; do
 		die "there is no step $step; the steps are: ${STEPS[*]} ${ON_REQUEST[*]}"
 done
 # The library that these test must be the one of this tree.
-if wanted regress || wanted isolation || wanted tap || wanted torture || wanted monitoring; then WANTED+=(build); fi
+if wanted regress || wanted isolation || wanted tap || wanted examples || wanted torture || wanted monitoring; then
+	WANTED+=(build)
+fi
 
-PG_CONFIG=$("$ROOT/scripts/setup.sh" test)
+mode='test'
+if wanted examples; then mode=examples; fi
+PG_CONFIG=$("$ROOT/scripts/setup.sh" "$mode")
 cd /
 say "Using $("$PG_CONFIG" --version) ($PG_CONFIG)"
 
@@ -293,7 +320,7 @@ built=no
 for step in "${STEPS[@]}" "${ON_REQUEST[@]}"; do
 	wanted "$step" || continue
 	case $step in
-		regress | isolation | tap | torture | monitoring)
+		regress | isolation | tap | examples | torture | monitoring)
 			if [ "$built" = no ]; then
 				record "$step" skipped "" "the build failed"
 				continue

@@ -55,7 +55,7 @@ prepare_django()
 	want_python psycopg2 python3-psycopg2
 	want_python django python3-django
 	word_client django create
-	SERVER=unset word_client django create
+	SERVER='unset' word_client django create
 }
 
 prepare_jdbc()
@@ -97,7 +97,7 @@ prepare()
 
 start_example()
 {
-	local password client
+	local password client server
 
 	password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 	write "$DIR/password" <<<"$password"
@@ -135,7 +135,7 @@ word_client()
 		*) die "there is no client $name" ;;
 	esac
 	# Without its node ID no server makes IDs.
-	[ "${1:-}" != unset ] || server=unset
+	[ "${1:-}" != unset ] || server='unset'
 	as_server env PGHOST=127.0.0.1 "PGPORT=$(server_field "$server" port)" PGUSER=postgres PGDATABASE=postgres \
 		"PGPASSWORD=$(cat "$DIR/password")" "${command[@]}" "$@"
 }

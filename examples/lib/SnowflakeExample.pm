@@ -28,11 +28,13 @@ our @EXPORT = qw(
   start_word
   start_word_into
   example_dir
+  test_dir
   server
   server_at
   run_load
   recorded_in
   kept_ok
+  checked_ok
   result
 );
 
@@ -148,6 +150,16 @@ sub stop_example
 	return;
 }
 
+# Files of the test itself, which are kept.
+sub test_dir
+{
+	my ($name) = $0 =~ m,([^/]+)\.pl\z,;
+	my $test_dir = "$PostgreSQL::Test::Utils::tmp_check/example_$name";
+
+	mkdir $test_dir or -d $test_dir or die "could not make $test_dir: $!\n";
+	return $test_dir;
+}
+
 sub example_dir
 {
 	return $dir;
@@ -212,6 +224,17 @@ sub kept_ok
 		is(scalar(@lost), 0, 'each is in a row');
 		diag "not there: @lost[0 .. ($#lost < 4 ? $#lost : 4)]" if @lost;
 	};
+}
+
+# history_ok(), and how many IDs it looked at.
+sub checked_ok
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($history, $least, $name) = @_;
+	my $ok = history_ok($history, $least, $name);
+
+	result('IDs checked', $history->{ids});
+	return $ok;
 }
 
 # A figure for the table in doc/examples.md.
@@ -281,10 +304,10 @@ sub node_id
 	return $_[0]{node};
 }
 
-# Files of clients go to the test's own directory: the example's is removed.
+# Files of clients go to a directory of the test: the example's is removed.
 sub basedir
 {
-	return $PostgreSQL::Test::Utils::tmp_check;
+	return SnowflakeExample::test_dir();
 }
 
 sub data_dir

@@ -34,11 +34,13 @@ want_library()
 }
 
 # PostgreSQL as named by PG_CONFIG, or the newest; the extension must be in it.
+# Sets BIN, and MAJOR for what differs between versions.
 find_server()
 {
 	PG_CONFIG=$(find_pg_config)
 	[ -n "$PG_CONFIG" ] || die "no PostgreSQL server was found; name one with PG_CONFIG=/path/to/pg_config"
 	BIN=$("$PG_CONFIG" --bindir)
+	# shellcheck disable=SC2034  # for the scripts
 	MAJOR=$(pg_major "$PG_CONFIG")
 	[ -e "$("$PG_CONFIG" --pkglibdir)/snowflake.so" ] ||
 		die "snowflake is not installed in $("$PG_CONFIG" --pkglibdir); run: make install PG_CONFIG=$PG_CONFIG"
@@ -213,7 +215,7 @@ run_example()
 {
 	local word=${1:-}
 
-	[ $# -ge 2 ] && declare -F "word_$word" >/dev/null || usage
+	if [ $# -lt 2 ] || ! declare -F "word_$word" >/dev/null; then usage; fi
 	DIR=$(realpath -m "$2")
 	shift 2
 	[ "$word" = start ] || [ -e "$DIR/example" ] || [ ! -e "$DIR" ] || die "$DIR is not the directory of an example"

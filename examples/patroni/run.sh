@@ -295,7 +295,7 @@ word_start()
 
 	make_directory
 	if [ "$network" = yes ]; then make_network; else choose_loopback; fi
-	paste -d ' ' <(printf '%s\n' "${MEMBERS[@]}") <(printf '%s\n' $clocks) | write "$DIR/clocks"
+	paste -d ' ' <(printf '%s\n' "${MEMBERS[@]}") <(tr ' ' '\n' <<<"$clocks") | write "$DIR/clocks"
 	od -An -N16 -tx1 /dev/urandom | tr -d ' \n' | write "$DIR/password"
 	write "$DIR/passwords" <<<"*:*:*:postgres:$(cat "$DIR/password")"
 	as_server chmod 0600 "$DIR/passwords"

@@ -270,7 +270,7 @@ sub check_history
 		if ($leased) { add_leased($history, $client, \@own); }
 		else { add_static($history, $client, \@own); }
 	}
-	return history_ok($history, load_seconds() * 50, 'no ID came twice, over all members');
+	return checked_ok($history, load_seconds() * 50, 'no ID came twice, over all members');
 }
 
 # The failures that can be made here.
@@ -346,7 +346,7 @@ sub try_different_node_ids
 	is($errors{23505} // 0, 0, "$what: no key was there already");
 	$_->close foreach values %session;
 	stop_example();
-	unlink glob("$PostgreSQL::Test::Utils::tmp_check/client_*");
+	unlink glob(test_dir() . '/client_*');
 	return;
 }
 

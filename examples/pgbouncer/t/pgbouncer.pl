@@ -92,7 +92,7 @@ my $history = SnowflakeHistory->new(
 $history->clock_is(1, 0);
 $history->add_calls(1, $file);
 $history->add_recorded(1, \@rows);
-history_ok($history, load_seconds() * 200, 'no ID came twice, and those of a client rise');
+checked_ok($history, load_seconds() * 200, 'no ID came twice, and those of a client rise');
 
 my ($all, $several) = split /\|/, $server->safe_psql('postgres', q{
 	SELECT count(*), count(*) FILTER (WHERE backends > 1)

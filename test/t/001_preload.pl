@@ -139,4 +139,36 @@ else
 }
 
 $node->stop;
+
+# The order of who has no server to restart: the setting, a reload, the
+# extension; also for a session that was there before all of it.
+SKIP:
+{
+	skip 'the library must be preloaded before PostgreSQL 17', 1 if $node->pg_version < 17;
+
+	my $first = PostgreSQL::Test::Cluster->new('first');
+	$first->init;
+	$first->start;
+	my $session = $first->background_psql('postgres');
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$first->safe_psql('postgres', 'ALTER SYSTEM SET snowflake.node_id = 6');
+	reload_until($first, q{current_setting('snowflake.node_id', true) = '6'});
+	$first->safe_psql('postgres', 'CREATE EXTENSION snowflake');
+	is($first->safe_psql('postgres', 'SELECT snowflake_node(snowflake_next())'), 6, 'set, reloaded and created');
+	is($session->query_safe('SELECT snowflake_node(snowflake_next()), pg_backend_pid()'),
+		"6|$pid", 'in a session from before');
+	is(status($first, 'node_id, node_source, pending IS NULL'), '6|snowflake.node_id|t', 'in force');
+
+	# Once a session has loaded the library the setting is a known one.
+	$session->query_safe('ALTER SYSTEM SET snowflake.node_id = 7');
+	reload_until($first, q{current_setting('snowflake.node_id', true) = '7'});
+	is($session->query_safe('SELECT snowflake_node(snowflake_next())'), 6, 'a later one is not obeyed');
+	is($first->safe_psql('postgres', 'SELECT snowflake_node(snowflake_next())'), 6, 'by a new session either');
+	is(status($first, 'node_id, pending'), '6|node ID 7', 'but shown as pending');
+	$session->quit;
+	$first->restart;
+	is($first->safe_psql('postgres', 'SELECT snowflake_node(snowflake_next())'), 7, 'obeyed after a restart');
+	$first->stop;
+}
+
 done_testing();

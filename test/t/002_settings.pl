@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use IO::Socket::UNIX;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SnowflakeTest;
@@ -303,6 +304,23 @@ $node->stop;
 # From 17 on the library can be loaded after a user has set something
 #
 
+# A client that libpq does not let one be: it names the setting itself in the
+# packet that begins a connection.  Returns the SQLSTATE of the first error, or
+# nothing.
+sub startup
+{
+	my ($node, $user, $dbname, $setting, $value, $sql) = @_;
+	my $socket = IO::Socket::UNIX->new($node->host . '/.s.PGSQL.' . $node->port)
+	  or die "could not connect: $!\n";
+	my $packet = pack('NZ*Z*Z*Z*Z*Z*x', 3 << 16, user => $user, database => $dbname, $setting => $value);
+
+	print $socket pack('N', 4 + length $packet), $packet, 'Q', pack('NZ*', 5 + length $sql, $sql), 'X', pack('N', 4);
+	$socket->flush;
+	local $/;
+	my ($sqlstate) = <$socket> =~ /\0C([0-9A-Z]{5})\0M/;
+	return $sqlstate;
+}
+
 SKIP:
 {
 	skip 'the library must be preloaded before PostgreSQL 17', 1 if $node->pg_version < 17;
@@ -314,6 +332,14 @@ SKIP:
 	$late->safe_psql('postgres', 'CREATE EXTENSION snowflake; CREATE ROLE alice LOGIN');
 	$late->safe_psql('postgres', 'CREATE ROLE bob LOGIN; CREATE DATABASE hers OWNER alice');
 	$late->safe_psql('hers', 'CREATE EXTENSION snowflake; GRANT CREATE ON SCHEMA public TO alice');
+
+	# A user cannot have the library loaded before PostgreSQL has taken the settings.
+	fails_with($late, 'SELECT 1', undef, [qr/permission denied to set parameter "session_preload_libraries"/],
+		'session_preload_libraries is not for users', user => 'alice', options => '-c session_preload_libraries=snowflake');
+	fails_with($late, 'SELECT 1', undef, [qr/could not access file "\$libdir\/plugins\/snowflake"/],
+		'local_preload_libraries looks elsewhere', user => 'alice', options => '-c local_preload_libraries=snowflake');
+	fails_with($late, q{LOAD 'snowflake'}, '42501', [qr/access to library "snowflake" is not allowed/],
+		'LOAD is not for users', user => 'alice');
 
 	my $next = 'SELECT snowflake_next()';
 	foreach my $setting (sort keys %values)
@@ -345,6 +371,45 @@ SKIP:
 		fails_with($late, $next, '55P02', $refused, "$setting by ALTER DATABASE", dbname => 'hers');
 		$late->safe_psql('postgres', "ALTER DATABASE hers RESET $setting");
 
+		foreach my $role ('bob IN DATABASE hers', 'ALL')
+		{
+			$late->safe_psql('postgres', "ALTER ROLE $role SET $to");
+			fails_with($late, $next, '55P02', $refused, "$setting by ALTER ROLE $role", dbname => 'hers', user => 'bob');
+			$late->safe_psql('postgres', "ALTER ROLE $role RESET $setting");
+		}
+
+		fails_with($late, "SELECT set_config('$setting', '$values{$setting}', false); $next", '55P02', $refused,
+			"$setting by set_config()", @alice);
+		fails_with($late, qq{DO \$\$ BEGIN PERFORM set_config('$setting', '$values{$setting}', true); PERFORM snowflake_next(); END \$\$},
+			'55P02', $refused, "$setting by set_config() in a block", @alice);
+		fails_with($late, "BEGIN; SAVEPOINT s; SET $to; RELEASE s; $next", '55P02', $refused,
+			"$setting by SET in a subtransaction", @alice);
+
+		# What a connection service file says of options is sent like PGOPTIONS.
+		append_to_file($late->basedir . '/services', "[$setting]\noptions=-c $setting=$values{$setting}\n");
+		{
+			local $ENV{PGSERVICEFILE} = $late->basedir . '/services';
+			local $ENV{PGSERVICE} = $setting;
+
+			fails_with($late, $next, '55P02', $refused, "$setting by a connection service file", @alice);
+		}
+		is(startup($late, 'alice', 'hers', $setting => $values{$setting}, $next), '55P02',
+			"$setting in the startup packet");
+
+		# A worker loads the library on its own, with the settings of its leader.
+		fails_with($late, "SET $to; SET debug_parallel_query = on; SELECT count(snowflake_next()) FROM pg_class", '55P02', $refused,
+			"$setting by SET for a parallel worker", @alice);
+
+		# A superuser may have the library loaded as a session begins; that makes
+		# the connection fail.
+		$late->safe_psql('postgres', q{ALTER ROLE bob SET session_preload_libraries = 'snowflake'});
+		fails_with($late, 'SELECT 1', undef, $refused, "$setting by PGOPTIONS with the library preloaded for the session",
+			user => 'bob', options => "-c $setting=$values{$setting}");
+		$late->safe_psql('postgres', "ALTER ROLE bob SET $to");
+		fails_with($late, 'SELECT 1', undef, $refused, "$setting by ALTER ROLE with the library preloaded for the session",
+			user => 'bob');
+		$late->safe_psql('postgres', "ALTER ROLE bob RESET ALL");
+
 		# A value that was put away comes back when the transaction ends.
 		my ($result, $stdout) = $late->psql('hers', qq{
 			SET $to;
@@ -360,6 +425,10 @@ SKIP:
 			extra_params => [ '-U', 'alice' ]);
 		is($stdout, 9, "$setting reset to what the server has");
 	}
+	$late->safe_psql('postgres', q{ALTER ROLE bob SET session_preload_libraries = 'snowflake'});
+	is($late->safe_psql('postgres', 'SHOW snowflake.node_id; SELECT snowflake_node(snowflake_next())',
+			extra_params => [ '-U', 'bob' ]),
+		"9\n9", 'with the library preloaded for a session, and no such setting');
 	is($late->safe_psql('postgres', 'SELECT snowflake_node(snowflake_next())'), 9,
 		'none of that is what the server works with');
 	is(status($late, q{node_id, pending IS NULL}), '9|t', 'nor is it pending');

@@ -42,6 +42,7 @@ OBJS = \
 	src/node.o \
 	src/lease.o \
 	src/sequence.o \
+	src/version.o \
 	src/horizon.o \
 	src/generator.o \
 	src/functions.o \

@@ -21,7 +21,7 @@ FAILED=0
 # it, and its own.  An interface that is below its code stands as a file.  What
 # is in src/zookeeper is a module of its own on top.
 ROOMS=(compat layout layout_text text_forms clock step guc lease.h sequence shared node lease.c
-	decode timerange partition text horizon generator functions admin status snowflake)
+	decode timerange partition text version horizon generator functions admin status snowflake)
 
 # These know nothing of PostgreSQL, so that they can be tested alone.
 PURE=(layout layout_text text_forms clock step lease.h

@@ -385,7 +385,9 @@ COMMENT ON FUNCTION snowflake_status() IS
 'the state of this server''s generator; see the view snowflake_status';
 
 CREATE VIEW snowflake_status AS
-	SELECT s.version, s.node_id, s.node_source, s.layout,
+	SELECT s.version,
+		(SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'snowflake') AS extension_version,
+		s.node_id, s.node_source, s.layout,
 		nullif(pg_catalog.concat_ws('; ', s.pending,
 			(SELECT pg_catalog.string_agg(g.name, '; ' ORDER BY g.name)
 				FROM pg_catalog.pg_settings g
@@ -401,6 +403,7 @@ CREATE VIEW snowflake_status AS
 	FROM snowflake_status() s;
 COMMENT ON VIEW snowflake_status IS 'the state of this server''s generator, one row';
 COMMENT ON COLUMN snowflake_status.version IS 'version of the library';
+COMMENT ON COLUMN snowflake_status.extension_version IS 'version of the SQL objects in this database; another one than that of the library until ALTER EXTENSION snowflake UPDATE';
 COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until the first ID is made, or while none is leased';
 COMMENT ON COLUMN snowflake_status.node_source IS 'the settings that it came from; lease: from none, a module leases it';
 COMMENT ON COLUMN snowflake_status.layout IS 'layout in force';

@@ -36,6 +36,7 @@
 #include "storage/bufmgr.h"
 #include "utils/inval.h"
 #include "utils/timestamp.h"
+#include "version.h"
 
 uint64		sf_horizon_due = 0;
 
@@ -47,6 +48,9 @@ uint64		sf_horizon_due = 0;
 static uint64 durable_bound = 0;
 static uint64 pending_bound = 0;
 static XLogRecPtr pending_lsn = InvalidXLogRecPtr;
+
+/* Did we just write this database's first horizon of this server run? */
+static bool first_of_run = false;
 
 static void
 forget(Datum arg, Oid relid)
@@ -274,6 +278,7 @@ extend(Oid function, uint64 tick, uint64 beyond)
 		bound = next_bound(layout, tick, beyond);
 		note_highest(bound);
 		lsn = write_horizon(&words, bound, with_layout);
+		first_of_run = !of_this_run;
 		pg_atomic_fetch_add_u64(&sf_shared->horizon_extensions, 1);
 		SF_CRASH_POINT(2);
 	}
@@ -328,6 +333,17 @@ sf_horizon_advance(Oid function, uint64 tick)
 			make_durable();
 	}
 	pg_atomic_fetch_add_u64(&sf_shared->horizon_us, sf_clock_monotonic_us() - begun);
+
+	/*
+	 * Once for a database and a server run, so that it is told and yet not
+	 * told all the time.  Reading the catalogs may make us forget the
+	 * horizon; the caller comes here again then.
+	 */
+	if (first_of_run)
+	{
+		first_of_run = false;
+		sf_version_check(function);
+	}
 	return begin;
 }
 
@@ -351,6 +367,9 @@ sf_horizon_begin(Oid function)
 	sf_words_lock(&words, BUFFER_LOCK_EXCLUSIVE);
 	write_horizon(&words, bound, true);
 	sf_words_close(&words, RowExclusiveLock);
+
+	/* Nobody will write this database's first horizon of this server run. */
+	sf_version_check(function);
 }
 
 /* Read the horizon; false where no ID was ever made in this database. */

@@ -96,12 +96,25 @@ sf_shared_exists(void)
 	return true;
 }
 
+/* PostgreSQL only knows that another size was asked for. */
+static void
+explain_segment(void *arg)
+{
+	errcontext("looking for the shared memory of snowflake");
+	errhint("If the snowflake library was replaced while the server runs, restart the server.");
+}
+
 static SfShared *
 find_shared(void)
 {
+	ErrorContextCallback explain = {.previous = error_context_stack, .callback = explain_segment};
+	SfShared   *shared;
 	bool		found;
 
-	return sf_named_segment(SHARED_NAME, shared_size(), initialize_segment, &found);
+	error_context_stack = &explain;
+	shared = sf_named_segment(SHARED_NAME, shared_size(), initialize_segment, &found);
+	error_context_stack = explain.previous;
+	return shared;
 }
 
 #else							/* memory only while the server starts */

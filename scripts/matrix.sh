@@ -196,6 +196,11 @@ test_major()
 	row "$major" "$version" "${results[@]}"
 }
 
+tests_upgrade()
+{
+	[[ " ${WANTED[*]} " == *" tap "* ]] && [[ "${PROVE_TESTS:-$UPGRADE}" == *"$UPGRADE"* ]]
+}
+
 # What an older tree has left there must not be taken for the library of this one.
 forget_libraries()
 {
@@ -266,14 +271,12 @@ for major in "${MAJORS[@]}" "$OLD"; do
 	[[ " ${NAMED[*]} " != *" $major "* ]] || named=yes
 	if [ "$named" = no ] && [ "${#NAMED[@]}" -gt 0 ]; then
 		# one that may be upgraded to
-		if [ "$major" -gt "${NAMED[0]}" ] && available "$major" && [[ " ${WANTED[*]} " == *" tap "* ]]; then
-			test_major "$major" build
-		fi
+		if [ "$major" -gt "${NAMED[0]}" ] && available "$major" && tests_upgrade; then test_major "$major" build; fi
 	elif ! available "$major"; then
 		row "$major" "not available"
 		if [ "$major" = 17 ]; then FAILED=$((FAILED + 1)); else SKIPPED=$((SKIPPED + 1)); fi
 	elif [ "$major" = "$OLD" ] && [ "$named" = no ]; then
-		if [[ " ${WANTED[*]} " == *" tap "* ]]; then PROVE_TESTS=$UPGRADE test_major "$major" build tap; fi
+		if tests_upgrade; then PROVE_TESTS=$UPGRADE test_major "$major" build tap; fi
 	else
 		test_major "$major" "${WANTED[@]}"
 	fi
@@ -281,7 +284,7 @@ done
 
 printf '\n##### summary\n\n'
 printf '%s\n' "${TABLE[@]}"
-[[ " ${WANTED[*]} " != *" tap "* ]] || [ "${#NAMED[@]}" -gt 0 ] || printf '(tap under %s: only the upgrade to a newer one)\n' "$OLD"
+[ "${#NAMED[@]}" -gt 0 ] || ! tests_upgrade || printf '(tap under %s: only the upgrade to a newer one)\n' "$OLD"
 if [ "$FAILED" -gt 0 ]; then printf '\nThe files of what failed are kept below %s\n' "$CHROOT/tmp"; fi
 printf '\n%d passed, %d failed' "$PASSED" "$FAILED"
 if [ "$SKIPPED" -gt 0 ]; then printf ', %d skipped' "$SKIPPED"; fi

@@ -12,7 +12,8 @@
 #
 # Prints the pg_config to use, where a PostgreSQL is wanted; everything else it
 # says goes to standard error.
-# PG_CONFIG in the environment chooses the PostgreSQL.
+# PG_CONFIG in the environment chooses the PostgreSQL, and OPTIONAL_PACKAGES=no
+# leaves out the packages without which only some tests are skipped.
 
 . "$(dirname "$0")/common.sh"
 
@@ -40,6 +41,7 @@ want_optional()
 	local package=$1 why=$2
 
 	shift 2
+	[ "${OPTIONAL_PACKAGES:-yes}" = yes ] || return 0
 	"$@" >/dev/null 2>&1 && return
 	OPTIONAL+=("$package")
 	OPTIONAL_WHY[$package]=$why

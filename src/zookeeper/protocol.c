@@ -500,7 +500,9 @@ claim(uint32 id, const SfCandidate *candidate)
 			sf_zk_clock_note(&reply, reply.stat.mtime);
 		lease.present = true;
 		acknowledged(&reply, high_ms);
+		SF_ZK_FAIL_POINT(1);
 		hold("claimed");
+		SF_ZK_FAIL_POINT(2);
 	}
 	else if (sf_zk_refused(rc) || !lease.unknown)
 	{
@@ -701,6 +703,7 @@ extend(void)
 		lease.version = reply.stat.version;
 		acknowledged(&reply, high_ms);
 		sf_zk_clock_note(&reply, reply.stat.mtime);
+		SF_ZK_FAIL_POINT(3);
 		publish();
 		watch_clock();
 	}
@@ -777,6 +780,7 @@ sf_zk_protocol_release(void)
 	int			rc;
 
 	looked_back = true;
+	SF_ZK_FAIL_POINT(4);
 	if (lease.held)
 	{
 		int64		high_ms;
@@ -788,6 +792,7 @@ sf_zk_protocol_release(void)
 		if (lease.present && sf_zk_refused(rc))
 			rc = write_release(high_ms, false);
 
+		SF_ZK_FAIL_POINT(5);
 		if (rc == ZOK)
 			ereport(LOG, (errmsg("snowflake: node ID %u was given back", lease.id)));
 		else

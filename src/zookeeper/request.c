@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "api.h"
 #include "compat.h"
 #include "miscadmin.h"
@@ -46,8 +47,11 @@ withdraw(int code, Datum arg)
 	ConditionVariableBroadcast(&sf_zk_shared->answered);
 }
 
-/* Put the request where the worker sees it, if the place is free. */
-static void
+/*
+ * Put the request where the worker sees it, if there is one and the place is
+ * free.  Returns false where there is no worker.
+ */
+static bool
 try_to_place(SfZkVerb verb, uint32 id, bool flag)
 {
 	SfZkRequest *request = &sf_zk_shared->request;
@@ -66,14 +70,22 @@ try_to_place(SfZkVerb verb, uint32 id, bool flag)
 		SetLatch(sf_zk_shared->worker);
 	}
 	LWLockRelease(&sf_zk_shared->lock);
+	return has_worker;
+}
 
-	if (!has_worker)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the worker that leases the node ID is not running"),
-				 sf_zk_settings_active() ?
-				 errhint("It runs when the server is not in recovery, and is started again within seconds when it failed; see the server's log.") :
-				 errhint("Set \"snowflake.zookeeper_hosts\" and restart the server.")));
+static void
+refuse_without_worker(void)
+{
+	const char *hint = "See the server's log.";
+
+	if (!sf_zk_settings_active())
+		hint = "Set \"snowflake.zookeeper_hosts\" and restart the server.";
+	else if (RecoveryInProgress())
+		hint = "It runs as soon as the server is no longer in recovery.";
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the worker that leases the node ID is not running"),
+			 errhint("%s", hint)));
 }
 
 static bool
@@ -99,9 +111,13 @@ wait_for_answer(SfZkVerb verb, uint32 id, bool flag)
 	ConditionVariablePrepareToSleep(&sf_zk_shared->answered);
 	while (!is_answered())
 	{
-		if (own_number == 0)
-			try_to_place(verb, id, flag);
-		if (sf_api->clock_monotonic_us() > give_up_us)
+		bool		has_worker = own_number != 0 || try_to_place(verb, id, flag);
+		bool		late = sf_api->clock_monotonic_us() > give_up_us;
+
+		/* One that has failed is started again within a second or so. */
+		if (!has_worker && (late || !sf_zk_settings_active() || RecoveryInProgress()))
+			refuse_without_worker();
+		if (late)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
 					 errmsg("the worker that leases the node ID did not answer within %d s", ANSWER_WITHIN_MS / 1000),

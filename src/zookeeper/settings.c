@@ -15,6 +15,7 @@
 
 #include "record.h"
 #include "settings.h"
+#include "trouble.h"
 #include "utils/guc.h"
 
 #define MS_PER_MINUTE	60000
@@ -29,6 +30,9 @@ int			sf_zk_session_timeout_ms;
 int			sf_zk_window_ms;
 char	   *sf_zk_auth_file;
 int			sf_zk_max_skew_ms;
+#ifdef SF_CRASH_POINTS
+int			sf_zk_fail_point;
+#endif
 
 static char *node_range;
 
@@ -251,4 +255,9 @@ sf_zk_settings_init(void)
 			  "A server whose clock is further from the median of the other servers' and of ZooKeeper's own may "
 			  "not claim a node ID. Nor is a lease ever extended further into the future, by ZooKeeper's clock.",
 			  &sf_zk_max_skew_ms, 1000, 1, MS_PER_HOUR, PGC_SIGHUP);
+
+#ifdef SF_CRASH_POINTS
+	DefineCustomIntVariable("snowflake.zookeeper_fail_point", "Where to fail, in a test build.", NULL,
+							&sf_zk_fail_point, 0, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+#endif
 }

@@ -1,0 +1,271 @@
+# The worker that leases the node ID fails between any two steps of the
+# protocol, while sessions make IDs and another server is after the same node
+# ID.  The worker that is started in its place finds in shared memory and in
+# ZooKeeper how matters stand: it goes on with a lease that is in force, and
+# claims anew where one was given back.
+#
+# The module is built for this with places to fail at, numbered as in
+# src/zookeeper/protocol.c; the installed one has none.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use Cwd qw(abs_path);
+use File::Copy;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SnowflakeTest;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $jar = '/usr/share/java/zookeeper.jar';
+plan skip_all => "this needs ZooKeeper ($jar is not there; package zookeeper)"
+  unless -e $jar && grep { -x "$_/java" } split /:/, $ENV{PATH};
+plan skip_all => 'this needs the ZooKeeper client for C (package libzookeeper-st-dev)'
+  unless -e '/usr/include/zookeeper/zookeeper.h';
+
+my $top = "$FindBin::RealBin/../..";
+
+#
+# ZooKeeper
+#
+
+my $zookeeper_dir = PostgreSQL::Test::Utils::tempdir();
+my $zookeeper_port = PostgreSQL::Test::Cluster::get_free_port();
+
+append_to_file("$zookeeper_dir/zoo.cfg", <<"END");
+tickTime=200
+minSessionTimeout=400
+dataDir=$zookeeper_dir/data
+clientPort=$zookeeper_port
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+END
+my $zookeeper = IPC::Run::start(
+	[
+		'java', '-Xms32m', '-Xmx96m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
+		'-Dzookeeper.forceSync=no', '-cp', "$zookeeper_dir:/usr/share/java/slf4j-simple.jar:$jar",
+		'org.apache.zookeeper.server.quorum.QuorumPeerMain', "$zookeeper_dir/zoo.cfg"
+	],
+	'<', \undef, '>>', "$zookeeper_dir/log", '2>&1');
+
+END { my $status = $?; $zookeeper->kill_kill if $zookeeper; $? = $status; }
+
+#
+# The module, with places to fail at
+#
+
+my $build = abs_path(PostgreSQL::Test::Utils::tempdir());
+mkdir "$build/$_" or die "could not make $build/$_: $!\n" foreach qw(src src/zookeeper sql);
+foreach my $file (glob("$top/*.control $top/src/*.h $top/src/zookeeper/Makefile $top/src/zookeeper/*.[ch] $top/sql/snowflake_zookeeper--*.sql"))
+{
+	copy($file, "$build/" . substr($file, length($top) + 1)) or die "could not copy $file: $!\n";
+}
+{
+	delete local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
+	chomp(my $bindir = `pg_config --bindir`);
+	my $output = '';
+	my $built = IPC::Run::run(
+		[
+			'make', '-s', '-C', "$build/src/zookeeper", 'with_llvm=no', 'PG_CPPFLAGS=-I.. -DSF_CRASH_POINTS',
+			"PG_CONFIG=$bindir/pg_config", 'snowflake_zookeeper.so'
+		],
+		'<', \undef, '>', \$output, '2>&1');
+	ok($built, 'build with places to fail at') or diag $output;
+	die "there is no module to test\n" unless $built;
+}
+
+#
+# Two servers that want the same node ID
+#
+
+sub leased_node
+{
+	my ($name, @lines) = @_;
+	my $node = snowflake_node($name, @lines);
+
+	$node->append_conf('postgresql.conf', qq{
+		shared_preload_libraries = 'snowflake, snowflake_zookeeper'
+		dynamic_library_path = '$build/src/zookeeper:\$libdir'
+		snowflake.max_wait = '1s'
+		snowflake.zookeeper_hosts = '127.0.0.1:$zookeeper_port'
+		snowflake.zookeeper_session_timeout = '1s'
+		snowflake.zookeeper_window = '2s'
+		snowflake.zookeeper_node_range = '5'});
+	$node->start;
+	$node->safe_psql('postgres', qq{
+		CREATE EXTENSION snowflake;
+		CREATE EXTENSION snowflake_zookeeper;
+		UPDATE pg_proc SET probin = '$build/src/zookeeper/snowflake_zookeeper' WHERE probin = '\$libdir/snowflake_zookeeper';
+		CREATE TABLE ids (id snowflake);
+		CREATE TABLE stop ()});
+	return $node;
+}
+
+my $one = leased_node('one');
+
+# Makes IDs until there is a row in the table stop; errors are waited out.
+my $load = q{
+	DO $$
+	BEGIN
+		LOOP
+			BEGIN
+				INSERT INTO ids SELECT FROM generate_series(1, 20);
+				PERFORM pg_sleep(0.002);
+			EXCEPTION WHEN SQLSTATE 'SF006' OR SQLSTATE 'SF001' THEN
+				PERFORM pg_sleep(0.01);
+			END;
+			COMMIT;
+			EXIT WHEN EXISTS (SELECT FROM stop);
+		END LOOP;
+	END $$;
+};
+
+sub wait_for
+{
+	my ($node, $condition, $what) = @_;
+
+	$node->poll_query_until('postgres', "SELECT $condition FROM snowflake_status") or die "$what did not come\n";
+	return;
+}
+
+sub more_ids
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($node, $name) = @_;
+	my $last = $node->safe_psql('postgres', 'SELECT coalesce(max(id), 0) FROM ids');
+
+	return ok($node->poll_query_until('postgres', "SELECT count(*) > 100 FROM ids WHERE id > $last"), $name);
+}
+
+sub fail_at
+{
+	my ($node, $point) = @_;
+
+	$node->safe_psql('postgres', "ALTER SYSTEM SET snowflake.zookeeper_fail_point = $point");
+	$node->reload;
+	return;
+}
+
+# Waits until the worker has failed so often since that place in the log.
+sub wait_for_failures
+{
+	my ($node, $offset, $count) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	until ((() = slurp_file($node->logfile, $offset) =~ /ERROR:  fail point/g) >= $count)
+	{
+		die "the worker does not fail\n" if time > $deadline;
+		usleep(50_000);
+	}
+	return;
+}
+
+wait_for($one, "lease_state = 'held'", 'a lease');
+my $two = leased_node('two', 'snowflake.zookeeper_fail_point = 1');
+my @loads = map { start_psql($_, 'postgres', $load) } $one, $two;
+more_ids($one, 'one server has the node ID, and makes IDs');
+is(status($two, 'node_id IS NULL'), 't', 'the other has none');
+
+# Claimed, but the worker does not come to say so, each time.
+$one->safe_psql('postgres', 'SELECT snowflake_zookeeper_release()');
+wait_for($two, "lease_state = 'held'", 'the lease of the other');
+more_ids($two, 'failed at 1: the next worker goes on with the claim');
+my @claimed = slurp_file($two->logfile) =~ /fail point (1)|was (found claimed by an earlier worker|claimed)/g;
+is_deeply([ grep { defined } @claimed ], [ 1, 'found claimed by an earlier worker' ], 'which it found');
+is(status($two, 'node_id, lease_claim, lease_fenced'), '5|2|0', 'there was one claim');
+fail_at($two, 0);
+$two->safe_psql('postgres', 'SELECT snowflake_zookeeper_release()');
+$one->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
+wait_for($one, "lease_state = 'held'", 'the lease');
+$two->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
+
+# A lease that is extended, but the worker does not come to say so.
+my $claim = status($one, 'lease_claim');
+my $offset = -s $one->logfile;
+fail_at($one, 3);
+wait_for_failures($one, $offset, 4);
+more_ids($one, 'workers that fail after each extension: IDs go on');
+is(status($one, 'lease_claim, lease_fenced, node_id'), "$claim|0|5", 'it is the same lease');
+fail_at($one, 0);
+$one->safe_psql('postgres', 'SELECT snowflake_zookeeper_ledger()');
+like(slurp_file($one->logfile, $offset), qr/node ID 5 was found claimed by an earlier worker/, 'as the log says');
+is(status($one, 'lease_claim, lease_fenced, node_id'), "$claim|0|5", 'and again');
+
+# Given back, but the worker does not come to tell ZooKeeper, or to know that
+# it was told.  The other server waits for the node ID.
+foreach my $point (4, 5)
+{
+	my ($holder, $other) = status($one, 'lease_state') eq 'held' ? ($one, $two) : ($two, $one);
+
+	$offset = -s $holder->logfile;
+	fail_at($holder, $point);
+	$holder->poll_query_until('postgres', "SELECT current_setting('snowflake.zookeeper_fail_point') = '$point'")
+	  or die 'the setting does not arrive';
+	my $session = start_psql($holder, 'postgres', 'SELECT snowflake_zookeeper_release()');
+	wait_for_failures($holder, $offset, 1);
+	fail_at($holder, 0);
+	ok($session->finish, "failed at $point: who has asked for it is answered by the next worker");
+	is(status($holder, 'node_id IS NULL'), 't', 'the node ID is not used any more');
+	wait_for($other, "lease_state = 'held'", 'the lease of the other');
+	more_ids($other, 'the other server has it then');
+	wait_for($holder, "lease_state = 'released'", 'the new worker');
+	is(status($holder, 'lease_state, lease_fenced'), 'released|0', 'the worker that comes next does not claim it');
+	$holder->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
+	usleep(300_000);
+	is(status($holder, 'node_id IS NULL'), 't', 'told to claim, it does not get what the other has');
+}
+
+# Claimed and published, but the worker does not come to know it.
+my ($holder, $other) = status($one, 'lease_state') eq 'held' ? ($one, $two) : ($two, $one);
+$offset = -s $other->logfile;
+fail_at($other, 2);
+$holder->safe_psql('postgres', 'SELECT snowflake_zookeeper_release()');
+wait_for_failures($other, $offset, 1);
+wait_for($other, "lease_state = 'held'", 'the lease');
+more_ids($other, 'failed at 2: the next worker goes on with the claim');
+like(slurp_file($other->logfile, $offset), qr/found claimed by an earlier worker/, 'which it found');
+fail_at($other, 0);
+
+# Claimed, but not published, where a lease was given back before: that claim
+# is left alone until its end, since it cannot be told from the other.
+($holder, $other) = ($other, $holder);
+$offset = -s $other->logfile;
+fail_at($other, 1);
+$other->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
+$holder->safe_psql('postgres', 'SELECT snowflake_zookeeper_release()');
+wait_for_failures($other, $offset, 1);
+fail_at($other, 0);
+wait_for($other, "lease_state = 'held'", 'the lease');
+more_ids($other, 'failed at 1, in a server that had given a lease back: claimed anew');
+unlike(slurp_file($other->logfile, $offset), qr/found claimed/, 'and not adopted');
+($holder, $other) = ($other, $holder);
+
+# A worker that is ended gives the lease back, and the next one claims anew.
+my ($worker) = reverse slurp_file($holder->logfile) =~ /\[(\d+)\] LOG:  snowflake: connected to ZooKeeper/g;
+$claim = status($holder, 'lease_claim');
+kill 'TERM', $worker;
+wait_for($holder, "lease_state = 'held' AND lease_claim > $claim", 'another claim');
+more_ids($holder, 'a worker that is ended: the next one claims anew');
+
+$_->safe_psql('postgres', 'INSERT INTO stop DEFAULT VALUES') foreach $one, $two;
+ok($_->finish, 'all sessions went on to the end') foreach @loads;
+
+my %seen;
+my $count = 0;
+foreach my $node ($one, $two)
+{
+	my @ids = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM ids');
+
+	$count += @ids;
+	$seen{$_}++ foreach @ids;
+}
+cmp_ok($count, '>', 1000, 'IDs were made');
+is(scalar(keys %seen), $count, 'and none of them twice');
+
+$_->stop foreach $one, $two;
+done_testing();

@@ -253,10 +253,15 @@ retire(SfZkRequest *answer)
 	}
 	if (rc == ZOK || rc == ZNONODE)
 	{
-		/* At the version that was read, so no claim comes between. */
+		/*
+		 * At the version that was read, so no claim comes between.  Without a
+		 * nonce, so that a server that had the lease, and is only frozen, does
+		 * not find it its own when it wakes up.
+		 */
 		size_t		length;
 
 		ledger.retired = answer->flag;
+		ledger.has_nonce = false;
 		length = sf_ledger_format(&ledger, record);
 		rc = rc == ZOK ? sf_zk_set(path, record, length, reply.stat.version, NULL) :
 			sf_zk_create(path, record, length, ZOO_PERSISTENT, sf_zk_acl(), NULL, NULL);

@@ -169,7 +169,7 @@ check_symbols()
 check_shell()
 {
 	cd "$ROOT"
-	grep -lrIE '^#!/bin/(ba)?sh|^# shellcheck shell' scripts bench test/model .ci | xargs shellcheck -x -P SCRIPTDIR:scripts
+	grep -lrIE '^#!/bin/(ba)?sh|^# shellcheck shell' scripts bench test/model debian/tests .ci | xargs shellcheck -x -P SCRIPTDIR:scripts
 }
 
 # ctuuninitvar takes an error that a function is to fill for one that it reads;

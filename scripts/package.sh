@@ -248,7 +248,7 @@ finish()
 	if [ "$status" -eq 1 ]; then
 		printf '\nThe files of this run are kept in %s\n' "$DIR"
 	else
-		as_root rm -rf "$DIR"
+		rm -rf "$DIR" 2>/dev/null || as_root rm -rf "$DIR"
 	fi
 	exit "$status"
 }

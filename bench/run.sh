@@ -146,7 +146,7 @@ one_round()
 {
 	local step
 
-	record other_work
+	record other_work "$WAIT"
 	for step in "${STEPS[@]}"; do "measure_$step"; done
 }
 

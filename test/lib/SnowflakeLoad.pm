@@ -24,6 +24,7 @@ our @EXPORT = qw(
   comes_to
   kill_server
   kill_process
+  server_processes
 );
 
 # How long to look away before looking again, for what cannot be waited for.
@@ -154,7 +155,7 @@ sub comes_to
 }
 
 # The processes of a server: they work in its data directory.
-sub _processes
+sub server_processes
 {
 	my ($node) = @_;
 	my $directory = abs_path($node->data_dir);
@@ -173,7 +174,7 @@ sub kill_server
 	$node->kill9;
 	foreach (1 .. $PostgreSQL::Test::Utils::timeout_default * 1_000_000 / $poll_us)
 	{
-		return unless _processes($node);
+		return unless server_processes($node);
 		usleep($poll_us);
 	}
 	die "processes of the killed server are still there\n";

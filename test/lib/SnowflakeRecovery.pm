@@ -32,17 +32,19 @@ our @EXPORT = qw(
 # That of all servers which use this.
 our $node_id = 1;
 
+# Returns what the condition does once that is true.
 sub poll_until
 {
 	my ($condition, $what) = @_;
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $result;
 
-	until ($condition->())
+	until ($result = $condition->())
 	{
 		die "timed out waiting for: $what\n" if time > $deadline;
 		usleep(20_000);
 	}
-	return;
+	return $result;
 }
 
 # A table for IDs.  Nothing in it keeps an ID from coming twice.

@@ -17,6 +17,7 @@ use File::Basename qw(basename dirname);
 use File::Path qw(remove_tree);
 use IO::Select;
 use IO::Socket::INET;
+use IPC::Run;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -32,9 +33,10 @@ my @jars = map { "/usr/share/java/$_.jar" } qw(slf4j-simple zookeeper);
 # How long to look away before looking again.
 my $poll_us = 20_000;
 
-# A session may be short: the tests wait for its end.
+# A session may be short: the tests wait for its end.  Two seconds of silence
+# make the others elect a leader.
 my @configuration = (
-	'tickTime=200', 'initLimit=50', 'syncLimit=25',
+	'tickTime=200', 'initLimit=50', 'syncLimit=10',
 	'minSessionTimeout=400', 'maxSessionTimeout=60000',
 	'maxClientCnxns=0', 'admin.enableServer=false',
 	'4lw.commands.whitelist=srvr,mntr');
@@ -179,7 +181,7 @@ sub start_ensemble
 		push @{ $self->{servers} },
 		  {
 			port => $ports[0],
-			peer_ports => "$ports[-2]:$ports[-1]",
+			peer_ports => join(':', @ports[ 1 .. $#ports ]),
 			directory => "$self->{directory}/$i",
 			log => _log_file($count == 1 ? $name : "$name$i"),
 		  };
@@ -281,6 +283,15 @@ sub thaw
 	my ($self, $i) = @_;
 
 	return kill 'CONT', $self->{servers}[ $i - 1 ]{pid};
+}
+
+# Sends a signal in so many seconds, while the test goes on; returns what to
+# finish() then.
+sub signal_later
+{
+	my ($self, $i, $signal, $seconds) = @_;
+
+	return IPC::Run::start([ 'sh', '-c', "sleep $seconds; kill -$signal $self->{servers}[$i - 1]{pid}" ]);
 }
 
 # The numbers of the servers that run, frozen or not.

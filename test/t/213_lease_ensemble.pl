@@ -1,0 +1,117 @@
+# What happens to the ensemble: its leader is killed or frozen while servers
+# claim and extend; all of it is gone, and back; it has forgotten everything.
+#
+# SNOWFLAKE_ROUNDS is how often its leader goes.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SnowflakeLease;
+use SnowflakeRecovery;
+use SnowflakeTest;
+use SnowflakeZooKeeper;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+skip_without_zookeeper(module => 1);
+
+my $rounds = $ENV{SNOWFLAKE_ROUNDS} // 4;
+my $zk = start_ensemble('zk', 3);
+my $window_s = 9;
+my @nodes = map { lease_server($_, $zk->hosts, zookeeper_window => "${window_s}s") } qw(one two three);
+my ($one, $two, $three) = @nodes;
+
+start_leasing($_) foreach $one, $two;
+start_waiting($three);
+my $history = lease_history(@nodes);
+my %clients = map { $_->name => lease_clients($_, 2) } $one, $two;
+
+#
+# The leader goes, at a random moment
+#
+
+foreach my $round (1 .. $rounds)
+{
+	my $frozen = $round % 2 == 0;
+	my %high = map { status($_, 'node_id') => 0 } $one, $two;
+
+	# One server stops and claims anew meanwhile.
+	$three->stop;
+	usleep(rand(2_000_000));
+	my $leader = $zk->leader;
+	my $begin = time;
+	my $later = $zk->signal_later($leader, $frozen ? 'STOP' : 'KILL', rand(1));
+	$three->start;
+	$later->finish;
+	$zk->kill9($leader) unless $frozen;
+
+	$high{$_} = ledger($zk)->{$_}{high} foreach keys %high;
+	poll_until(sub { my $ledger = ledger($zk); !grep { $ledger->{$_}{high} <= $high{$_} } keys %high },
+		'extensions without the old leader');
+	wait_for_lease($three);
+	my $after = time - $begin;
+	if ($frozen) { $zk->thaw($leader); }
+	else { $zk->start($leader); }
+	$zk->wait_serving;
+	pass(sprintf('round %d: the leader was %s, all had extended and one claimed after %.1f s',
+		$round, $frozen ? 'frozen' : 'killed', $after));
+}
+is_deeply(client_errors($clients{ $_->name }), {}, $_->name . ': no call has failed for that') foreach $one, $two;
+is(status($_, 'lease_fenced, lease_claim'), '0|1', $_->name . ' has its first lease still') foreach $one, $two;
+
+#
+# All of it goes
+#
+
+foreach my $how ('killed', 'frozen')
+{
+	my %claims = map { $_->name => status($_, 'node_id, lease_claim') } $one, $two;
+
+	if ($how eq 'killed') { $zk->kill_all; }
+	else { $zk->freeze($_) foreach 1 .. 3; }
+	my $gone = time;
+	my ($last, $error) = ($gone, '');
+	while ($error eq '' && time < $gone + 4 * $window_s)
+	{
+		usleep(20_000);
+		my $now = time;
+		$one->psql('postgres', 'SELECT snowflake_next()', stderr => \$error, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+		$last = $now if $error eq '';
+	}
+	diag sprintf('with the ensemble %s, IDs were made for %.1f s of a window of %d s', $how, $last - $gone, $window_s);
+	like($error, qr/ERROR:  SF006: .*lease/, 'then there is an error that says so');
+	like($error, qr/DETAIL:  .+\nHINT:  /, 'and tells more');
+	cmp_ok($last - $gone, '>', $window_s / 3, 'they were made for a good while');
+	cmp_ok($last - $gone, '<', $window_s + 1, 'and not beyond the window');
+	like(status($one, 'lease_left'), qr/^-/, 'the lease has ended');
+	isnt(status($one, 'lease_last_error'), '', 'the status says what is wrong');
+
+	if ($how eq 'killed') { $zk->start_all; }
+	else { $zk->thaw($_) foreach 1 .. 3; }
+	my $back = time;
+	await_id($one);
+	diag sprintf('and again %.1f s after it was back', time - $back);
+	$_->wait_for_more(200) foreach values %clients;
+	is(status($_, 'node_id, lease_claim'), $claims{ $_->name }, $_->name . ' goes on with the same lease, without a restart')
+	  foreach $one, $two;
+}
+foreach my $node ($one, $two)
+{
+	is_deeply(client_errors($clients{ $node->name }, 'SF006'), {}, $node->name . ': no other errors');
+}
+
+# Before it forgets, what it knew.
+$_->stop foreach values %clients;
+foreach my $node ($one, $two)
+{
+	$history->add_calls($node->name, $_->file) foreach @{ $clients{ $node->name } };
+}
+history_of_leases_ok($history, $zk, \@nodes, 1000 + 200 * $rounds, 'what was issued through all that');
+
+$_->stop foreach @nodes;
+done_testing();

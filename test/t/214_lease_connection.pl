@@ -1,0 +1,202 @@
+# The connection to ZooKeeper breaks while a claim, an extension or a release is
+# under way: before it has reached ZooKeeper, or after it has and before the
+# answer is back, so that the server cannot know what became of it.  Or the
+# request, or the answer, comes very late.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SnowflakeLease;
+use SnowflakeLoad;
+use SnowflakeRecovery;
+use SnowflakeTest;
+use SnowflakeZooKeeper;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+skip_without_zookeeper(module => 1);
+
+my $zk = start_ensemble('zk', 1);
+my $proxy = $zk->proxy;
+my @range = (zookeeper_node_range => '3-4');
+
+# One whose connection breaks, and one that wants what it has.
+my $node = lease_server('broken', $proxy->hosts, @range);
+my $other = lease_server('other', $zk->hosts, @range);
+my @nodes = ($node, $other);
+
+start_leasing($_) foreach @nodes;
+my $history = lease_history(@nodes);
+my %clients = map { $_->name => lease_clients($_, 2) } @nodes;
+
+# What a request is, in the relay's words.
+my $ledger = '\S*/ids/\d+';
+my %request = (
+	claim => "(?:set|create) $ledger .*create $ledger/holder \\(ephemeral\\)",
+	extension => "^(?!.*create )(?!.*nonce none).*set $ledger version",
+	release => "set $ledger version \\d+ [^;]*nonce none");
+my @when = ('lost', 'unanswered', 'delayed', 'answered late');
+
+sub rule
+{
+	my ($when, $what, %params) = @_;
+
+	return $proxy->rule($when, request => 'set multi', match => $request{$what}, seconds => 1.2, %params);
+}
+
+# The server has a lease after that, and makes IDs; so does the other one.
+sub goes_on
+{
+	my ($name) = @_;
+
+	$proxy->clear;
+	wait_for_lease($node);
+	$_->wait_for_more(100) foreach values %clients;
+	return pass("$name: both servers make IDs");
+}
+
+foreach my $when (@when)
+{
+	my $rule = rule($when, 'extension');
+	is($proxy->fired($rule), 1, "extension $when");
+	goes_on("extension $when");
+}
+is(status($node, 'lease_claim, lease_fenced'), '1|0', 'no lease was lost to that');
+
+# Several in a row, until the lease has ended.
+foreach my $when (@when[ 0, 1 ])
+{
+	my $rule = rule($when, 'extension', times => 3);
+	is($proxy->fired($rule), 3, "three extensions $when");
+	goes_on("three extensions $when");
+}
+
+# Nothing is heard of it for as long as the lease lasts and longer; when it
+# arrives, the lease may have gone to another.
+foreach my $seconds (1, 4, 7)
+{
+	my $rule = $proxy->rule('delayed', request => 'set multi', match => $request{extension}, seconds => $seconds);
+	is($proxy->fired($rule), 1, "an extension $seconds s late");
+	usleep(($seconds + 0.5) * 1_000_000);
+	goes_on("an extension $seconds s late");
+}
+$proxy->hold;
+usleep(5_000_000);
+$proxy->release;
+goes_on('a connection that was silent for five seconds');
+$proxy->hold;
+usleep(5_000_000);
+$proxy->cut;
+$proxy->release;
+goes_on('one that then broke');
+$proxy->refuse;
+usleep(4_000_000);
+$proxy->accept;
+goes_on('one that was refused');
+
+# Stopping and starting; a clean stop gives the lease back with a multi.
+foreach my $what ('claim', 'release')
+{
+	foreach my $when (@when)
+	{
+		my $rule = $what eq 'release' ? rule($when, $what) : undef;
+		$node->stop;
+		is($proxy->fired($rule, 1), 1, "release $when") if defined $rule;
+		$proxy->clear;
+		$rule = rule($when, $what) if $what eq 'claim';
+		$node->start;
+		is($proxy->fired($rule), 1, "claim $when") if $what eq 'claim';
+		goes_on("$what $when");
+	}
+}
+
+$_->stop foreach values %clients;
+foreach my $n (@nodes)
+{
+	$history->add_calls($n->name, $_->file) foreach @{ $clients{ $n->name } };
+	is_deeply(client_errors($clients{ $n->name }, 'SF006'), {}, $n->name . ': no errors but for want of a lease');
+}
+history_of_leases_ok($history, $zk, \@nodes, 3000, 'what both issued');
+$_->stop foreach @nodes;
+
+#
+# One node ID, which goes to the other server before the request arrives
+#
+
+$SnowflakeLease::root .= '/single';
+foreach my $n (@nodes)
+{
+	lease_settings($n, zookeeper_hosts => $n == $node ? $proxy->hosts : $zk->hosts,
+		zookeeper_path => $SnowflakeLease::root, zookeeper_node_range => 5);
+}
+start_leasing($node);
+start_waiting($other);
+$history = lease_history(@nodes);
+%clients = map { $_->name => lease_clients($_, 2, name => 'single') } @nodes;
+$clients{broken}->wait_for_more(100);
+
+# The server whose connection breaks has its node ID again.
+sub goes_back
+{
+	my ($name) = @_;
+	my $fenced = status($other, 'lease_fenced');
+
+	$clients{other}->wait_for_more(100);
+	is($fenced, 0, "$name: the other one did not lose it");
+	$other->stop;
+	wait_for_lease($node);
+	$clients{broken}->wait_for_more(100);
+	$other->start;
+	return;
+}
+
+# Extensions: of a session that is over, and of one that lives.
+$proxy->hold;
+wait_for_lease($other);
+$clients{other}->wait_for_more(100);
+$proxy->release;
+poll_until(sub { status($node, 'lease_fenced') > 0 }, 'the loss to be noticed');
+pass('what was held up until another server had the node ID, does no harm');
+goes_back('held up');
+
+foreach my $how ('a claim', 'a claim with its holder gone')
+{
+	# Its claim is on its way for longer than a lease of the other lasts.
+	$node->stop;
+	wait_for_lease($other);
+	$other->stop;
+	my $late = $proxy->rule('delayed', request => 'multi', match => $request{claim}, seconds => 7);
+	$node->start;
+	poll_until(sub { grep { $_->{told} =~ /holder/ && $_->{request} eq 'multi' } $proxy->seen }, 'the claim');
+	$other->start;
+	wait_for_lease($other);
+	$clients{other}->wait_for_more(100);
+	kill_server($other) if $how ne 'a claim';
+	is($proxy->fired($late), 1, "$how: late");
+	usleep(7_500_000);
+	if ($how eq 'a claim')
+	{
+		goes_back($how);
+	}
+	else
+	{
+		wait_for_lease($node);
+		$clients{broken}->wait_for_more(100);
+		$other->start;
+	}
+}
+
+$_->stop foreach values %clients;
+foreach my $n (@nodes)
+{
+	$history->add_calls($n->name, $_->file) foreach @{ $clients{ $n->name } };
+}
+history_of_leases_ok($history, $zk, \@nodes, 1000, 'what both issued with one node ID');
+
+$_->stop foreach @nodes;
+done_testing();

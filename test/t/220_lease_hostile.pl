@@ -1,0 +1,308 @@
+# What is in ZooKeeper may be anything: others may write there, on purpose or by
+# mistake.  A server believes nothing that is not exactly a record, says what is
+# wrong, spoils nothing further, does not crash, and goes on when it is mended.
+# And where servers authenticate, others cannot write there at all.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SnowflakeLease;
+use SnowflakeRecovery;
+use SnowflakeTest;
+use SnowflakeZooKeeper;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+skip_without_zookeeper(module => 1);
+
+my $zk = start_ensemble('zk', 1);
+my $node = lease_server('one', $zk->hosts);
+my $paths = 0;
+
+# A new path for each case, so that nothing is left of the one before.
+sub settings_of
+{
+	my (%settings) = @_;
+
+	$SnowflakeLease::root = '/hostile/' . ++$paths;
+	lease_settings($node, zookeeper_hosts => $zk->hosts, zookeeper_path => $SnowflakeLease::root, %settings);
+	return;
+}
+
+# The server says that it cannot have a lease, and why; it is alive.
+sub is_told
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($pattern, $name) = @_;
+
+	poll_until(sub { (status($node, 'lease_last_error') // '') =~ $pattern }, "$name: $pattern");
+	return fails_with($node, 'SELECT snowflake_next()', 'SF006', [ qr/lease/, $pattern ], $name);
+}
+
+sub makes_ids
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($name) = @_;
+	my $id = wait_for_lease($node);
+
+	return is($node->safe_psql('postgres', 'SELECT snowflake_node(snowflake_next())'), $id, $name);
+}
+
+my %garbage = (
+	'nothing' => '',
+	'one byte' => "\0",
+	'random bytes' => join('', map { chr rand 256 } 1 .. 300),
+	'a megabyte' => 'x' x 1_000_000,
+	'many lines' => "snowflake ledger 1\n" x 40,
+	'format' => "%s%n%d%s\n" x 20);
+
+#
+# The configuration
+#
+
+settings_of();
+start_leasing($node);
+my $config = $zk->get("$SnowflakeLease::root/config")->{data};
+$node->stop;
+
+my %configs = (
+	%garbage,
+	'a later format' => $config =~ s/config 1/config 2/r,
+	'no cluster' => $config =~ s/^cluster .*$/cluster x/mr,
+	'a cluster that leads elsewhere' => $config =~ s/^cluster .*$/cluster ..\/..\/zookeeper/mr,
+	'no layout' => $config =~ s/^layout .*$/layout /mr,
+	'a floor out of range' => $config =~ s/^floor .*$/floor 99999999999999999999999/mr,
+	'more behind it' => "${config}x 1\n");
+settings_of();
+$zk->create($SnowflakeLease::root, '', parents => 1);
+$zk->create("$SnowflakeLease::root/config", 'x');
+$node->start;
+foreach my $what (sort keys %configs)
+{
+	$zk->set("$SnowflakeLease::root/config", $configs{$what});
+	is_told($what eq 'no layout' ? qr/layout/ : qr/config/, "a configuration that is $what");
+	is($zk->get("$SnowflakeLease::root/config")->{data}, $configs{$what}, 'it is left as it is');
+}
+is_deeply([ $zk->children($SnowflakeLease::root) ], ['config'], 'nothing was made beside it');
+$node->stop;
+
+#
+# Ledgers of others
+#
+
+settings_of(zookeeper_node_range => '10-20');
+$node->start;
+my $id = wait_for_lease($node);
+my ($cluster) = grep { /-/ } $zk->children($SnowflakeLease::root);
+my $ids = "$SnowflakeLease::root/$cluster/ids";
+my $record = $zk->get("$ids/$id")->{data};
+my $now_ms = int(time * 1000);
+$node->stop;
+my %ledgers = (
+	%garbage,
+	'a later format' => $record =~ s/ledger 1/ledger 2/r,
+	'a configuration' => $config,
+	'a short nonce' => $record =~ s/^nonce .*$/nonce 0123/mr,
+	'a negative claim' => $record =~ s/^claim .*$/claim -1/mr,
+	'the last claim number' => $record =~ s/^claim .*$/claim 9223372036854775807/mr,
+	'an end out of range' => $record =~ s/^high .*$/high 9223372036854775808/mr,
+	'an end before its begin' => $record =~ s/^low .*$/low $now_ms/mr =~ s/^high .*$/high 1/mr,
+	'a blank too many' => $record =~ s/^claim /claim  /mr,
+	'an owner with control characters' => $record =~ s/^owner .*$/owner a\tb\e[31m/mr,
+	'a record without its end' => substr($record, 0, -1));
+my @written = sort keys %ledgers;
+my %written;
+my $number = -1;
+foreach my $what (@written)
+{
+	$number++;
+	$number++ if $number == $id;
+	$written{$number} = $what;
+	if ($zk->exists("$ids/$number")) { $zk->set("$ids/$number", $ledgers{$what}); }
+	else { $zk->create("$ids/$number", $ledgers{$what}); }
+}
+cmp_ok(scalar(keys %written), '<', 21, 'there is room for all of them');
+
+# One that ends in the year 9999, and names that are no node IDs.
+my $poisoned = 21;
+$zk->create("$ids/$poisoned", $record =~ s/^high .*$/high 253402300799999/mr =~ s/^nonce .*$/nonce none/mr);
+$zk->create("$ids/$_", $record) foreach qw(x -1 007 99999999999999999999 1024 4294967296);
+
+sub restart_with_range
+{
+	my ($range) = @_;
+
+	lease_settings($node, zookeeper_hosts => $zk->hosts, zookeeper_path => $SnowflakeLease::root,
+		zookeeper_node_range => $range);
+	return $node->start;
+}
+
+restart_with_range('0-21');
+makes_ids('a server finds a node ID among ledgers that cannot be read');
+ok(!exists $written{ status($node, 'node_id') }, 'it is none of those');
+is_deeply({ map { $_ => $zk->get("$ids/$_")->{data} } keys %written },
+	{ map { $_ => $ledgers{ $written{$_} } } keys %written }, 'they are left as they are');
+like(slurp_file($node->logfile), qr/ledger of node ID \d+ in ZooKeeper cannot be read/, 'the log says so');
+unlike(slurp_file($node->logfile), qr/\e\[31m/, 'and repeats no control characters');
+$node->stop;
+restart_with_range('0-9');
+is_told(qr/10 unreadable/, 'where no other is in the range, there is none');
+$node->stop;
+restart_with_range($poisoned);
+is_told(qr/9999|time to come/, 'nor where it is used up for a long time');
+$node->stop;
+
+#
+# The ledger of the server itself, while it has the lease
+#
+
+settings_of();
+$id = start_leasing($node);
+($cluster) = grep { /-/ } $zk->children($SnowflakeLease::root);
+$ids = "$SnowflakeLease::root/$cluster/ids";
+
+# Written as it was: another version, but nothing has changed.
+$zk->set("$ids/$id", $zk->get("$ids/$id")->{data});
+my $high = ledger($zk)->{$id}{high};
+poll_until(sub { ledger($zk)->{$id}{high} > $high }, 'an extension');
+is(status($node, 'node_id, lease_fenced'), "$id|0", 'a ledger that was written as it was is extended');
+
+# What says that the server lives.
+my $registered = "$SnowflakeLease::root/$cluster/nodes/$id";
+$zk->delete("$ids/$id/holder");
+$zk->delete($registered);
+poll_until(sub { $zk->exists($registered) && exists holders($zk)->{$id} }, 'holder and registry entry');
+pass('holder and registry entry that were deleted are made again');
+is(status($node, 'node_id, lease_fenced'), "$id|0", 'by the same lease');
+
+foreach my $what (sort keys %garbage)
+{
+	my $fenced = status($node, 'lease_fenced');
+	my $id = wait_for_lease($node);
+
+	$zk->set("$ids/$id", $garbage{$what});
+	poll_until(sub { status($node, 'lease_fenced') > $fenced }, 'the loss to be noticed');
+	makes_ids("the ledger became $what: the server takes another");
+	isnt(status($node, 'node_id'), $id, 'another node ID');
+	is($zk->get("$ids/$id")->{data}, $garbage{$what}, 'and leaves that one as it is');
+}
+
+# The registry and the election.
+foreach my $below (qw(nodes election))
+{
+	my $number = 0;
+
+	foreach my $what (sort keys %garbage)
+	{
+		$number++;
+		$zk->create("$SnowflakeLease::root/$cluster/$below/$_", $garbage{$what}, ephemeral => 1)
+		  foreach 1000 + $number, "n-000000000$number", "x$number";
+	}
+}
+$high = ledger($zk)->{ status($node, 'node_id') }{high};
+poll_until(sub { ledger($zk)->{ status($node, 'node_id') }{high} > $high }, 'an extension');
+makes_ids('garbage in registry and election does no harm');
+is($node->safe_psql('postgres', 'SELECT count(*) >= 1 FROM snowflake_nodes'), 't', 'the view can be read');
+$node->stop;
+$node->start;
+makes_ids('nor does it after a restart');
+$node->stop;
+
+# All of it deleted under the server.
+settings_of();
+$id = start_leasing($node);
+$zk->delete($SnowflakeLease::root, recursive => 1);
+wait_for_state($node, 'refused');
+is_told(qr/deleted/, 'all deleted: the server refuses to go on, and says why');
+usleep(1_000_000);
+ok(!$zk->exists("$SnowflakeLease::root/config"), 'and makes nothing of its own in its place');
+$node->stop;
+
+#
+# Authentication
+#
+
+my $file = $node->basedir . '/auth';
+my $secret = 'only for the three of us';
+
+sub write_file
+{
+	my ($content, $mode) = @_;
+
+	unlink $file;
+	append_to_file($file, $content);
+	chmod $mode, $file or die "could not change the mode of $file: $!\n";
+	return;
+}
+
+settings_of(zookeeper_auth_file => $file);
+foreach my $case (
+	[ "cluster:$secret\n", 0644, qr/auth_file.*mode/ ],
+	[ "$secret\n", 0600, qr/auth_file.*name:password/ ],
+	[ '', 0600, qr/auth_file.*name:password/ ],
+	[ "cluster:$secret\nmore\n", 0600, qr/auth_file.*name:password/ ],
+	[ 'cluster:' . 'x' x 10_000, 0600, qr/auth_file.*name:password/ ])
+{
+	write_file(@$case[ 0, 1 ]);
+	$node->start;
+	is_told($case->[2], 'a bad file: ' . substr($case->[0], 0, 30) . sprintf(', mode %o', $case->[1]));
+	$node->stop;
+}
+unlink $file;
+$node->start;
+is_told(qr/auth_file.*No such file/, 'no file');
+write_file("cluster:$secret\n", 0600);
+makes_ids('once it is there, the server has a lease');
+my $friend = $zk->client(auth => "cluster:$secret");
+my $tree = $friend->tree($SnowflakeLease::root);
+cmp_ok(scalar(keys %$tree), '>=', 7, 'who authenticates can read it');
+is_deeply(
+	[ grep { my $acl = $tree->{$_}{acl}; @$acl != 1 || $acl->[0]{scheme} ne 'digest' || $acl->[0]{id} !~ /^cluster:/ } sort keys %$tree ],
+	[], 'every znode is only for who authenticates so');
+foreach my $stranger ($zk->client, $zk->client(auth => 'cluster:guessed'), $zk->client(auth => "other:$secret"))
+{
+	foreach my $path (sort keys %$tree)
+	{
+		foreach my $attempt (
+			sub { $stranger->get($path) },
+			sub { $stranger->set($path, 'x') },
+			sub { $stranger->create("$path/new", 'x') },
+			sub { $stranger->delete($path) })
+		{
+			my $done = eval { $attempt->(); 1 };
+			fail("a stranger can change or read $path") if $done || $@ !~ /^(?:NoAuth|NoChildrenForEphemerals|NotEmpty)/;
+		}
+	}
+	$stranger->stop;
+}
+pass('others can neither read nor change it');
+is(status($node, 'lease_fenced, lease_state'), '0|held', 'as the server sees it');
+
+# The password is nowhere to be seen.
+$node->safe_psql('postgres', 'CREATE ROLE somebody LOGIN');
+my $shown = join "\n", slurp_file($node->logfile),
+  $node->safe_psql('postgres', q{
+	SELECT * FROM pg_settings WHERE name LIKE 'snowflake%';
+	SELECT * FROM snowflake_status; SELECT * FROM snowflake_nodes; SELECT * FROM snowflake_zookeeper_ledger()});
+unlike($shown, qr/\Q$secret\E/, 'the password is neither in the log nor in a view');
+my ($code, $stdout) = $node->psql('postgres', 'SHOW snowflake.zookeeper_auth_file', extra_params => [ '-U', 'somebody' ], stderr => \my $refused);
+isnt($code, 0, 'not everybody sees where the file is');
+
+# Another password: not let in, and told so.
+$node->stop;
+write_file("cluster:guessed\n", 0600);
+$node->start;
+is_told(qr/ZooKeeper does not let this server.*auth_file/, 'with another password the server is refused');
+write_file("cluster:$secret\n", 0600);
+$node->stop;
+$node->start;
+makes_ids('with the right one it is let in');
+$node->stop;
+is_deeply([ PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /(was terminated by signal.*)/g ], [], 'nothing crashed in all that');
+
+done_testing();

@@ -105,18 +105,21 @@ ids_checked()
 	awk '/# [0-9]+ IDs in [0-9]+ calls/ { sub(/.*# /, ""); n += $1 } END { print n + 0 }' "$@"
 }
 
-# Each run has other random numbers; its log tells the seed.
+# Each run has other random numbers; its log tells the seed.  A round of starts
+# and stops is a short one, so there are more of them.
 step_torture()
 {
+	local -A times=([216_lease_rounds]=5)
 	local minutes=${MINUTES:-30} rounds=${ROUNDS:-100} begun=$SECONDS runs=0 failed=0
 	local file log result ids
 
 	while ((SECONDS - begun < minutes * 60)); do
-		for file in 101_horizon_crash 111_horizon_standby 103_horizon_crashpoints; do
+		for file in 101_horizon_crash 111_horizon_standby 103_horizon_crashpoints \
+			216_lease_rounds 223_lease_release; do
 			runs=$((runs + 1))
 			log=$DIR/torture.$runs.log
 			result=passed
-			SNOWFLAKE_ROUNDS=$rounds installcheck REGRESS= ISOLATION= \
+			SNOWFLAKE_ROUNDS=$((rounds * ${times[$file]:-1})) installcheck REGRESS= ISOLATION= \
 				"PROVE_TESTS=test/t/$file.pl" PROVE_FLAGS=-v >"$log" 2>&1 || result=FAILED
 			[ "$result" = passed ] || failed=$((failed + 1))
 			ids=$(ids_checked "$log")

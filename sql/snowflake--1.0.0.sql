@@ -361,7 +361,7 @@ COMMENT ON COLUMN snowflake_layouts.passes_js_safe_at IS 'when IDs pass 2^53, fr
 COMMENT ON COLUMN snowflake_layouts.turns_negative_at IS 'when IDs need the sign bit of a bigint; null: never';
 
 CREATE FUNCTION snowflake_status(
-	OUT version text, OUT node_id integer, OUT node_source text,
+	OUT version text, OUT extension_version text, OUT node_id integer, OUT node_source text,
 	OUT layout text, OUT pending text,
 	OUT last_id_time timestamptz, OUT clock_ahead interval,
 	OUT horizon timestamptz, OUT horizon_extensions bigint,
@@ -385,9 +385,7 @@ COMMENT ON FUNCTION snowflake_status() IS
 'the state of this server''s generator; see the view snowflake_status';
 
 CREATE VIEW snowflake_status AS
-	SELECT s.version,
-		(SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'snowflake') AS extension_version,
-		s.node_id, s.node_source, s.layout,
+	SELECT s.version, s.extension_version, s.node_id, s.node_source, s.layout,
 		nullif(pg_catalog.concat_ws('; ', s.pending,
 			(SELECT pg_catalog.string_agg(g.name, '; ' ORDER BY g.name)
 				FROM pg_catalog.pg_settings g

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "version.h"
 
 #define JS_SAFE_BITS	53		/* integers of a double */
 #define MS_PER_SECOND	1000
@@ -218,6 +219,7 @@ snowflake_status(PG_FUNCTION_ARGS)
 	}
 
 	put_text(&row, SF_VERSION);
+	put_text(&row, sf_version_of_objects(fcinfo->flinfo->fn_oid));
 	if (grant != SF_GRANT_NONE)
 		put(&row, Int32GetDatum(sf_grant_node(layout, grant)));
 	else

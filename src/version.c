@@ -27,8 +27,8 @@
  * The version of the extension that a function belongs to, or NULL where it
  * was not made by one.
  */
-static char *
-version_of_objects(Oid function)
+char *
+sf_version_of_objects(Oid function)
 {
 	Oid			extension = getExtensionOfObject(ProcedureRelationId, function);
 	Relation	rel;
@@ -83,7 +83,7 @@ is_earlier(const char *version)
 void
 sf_version_check(Oid function)
 {
-	char	   *version = version_of_objects(function);
+	char	   *version = sf_version_of_objects(function);
 
 	if (version == NULL || strcmp(version, SF_VERSION) == 0)
 		return;

@@ -24,7 +24,8 @@ PG_FUNCTION_INFO_V1(snowflake_next_batch);
  * Errors: SF001 the clock is too far behind, SF002 the tick is used up and no
  * wait is allowed, SF003 the clock jumped forward, 55000 no node ID or not
  * preloaded, 25006 in recovery, 2200H the layout's time is over, SF004 the
- * database's horizon is ahead of the clock, SF005 its IDs have another layout.
+ * database's horizon is ahead of the clock, SF005 its IDs have another layout,
+ * SF006 no node ID is leased to this server.
  */
 Datum
 snowflake_next(PG_FUNCTION_ARGS)

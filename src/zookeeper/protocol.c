@@ -771,13 +771,13 @@ write_release(int64 high_ms, bool with_presence)
 /*
  * Give the node ID back, so that it can be claimed at once.  Closed first, in
  * shared memory, which is final; then the ledger is told, where it is still at
- * the version that we know.
+ * the version that we know.  Returns false where ZooKeeper did not answer.
  */
-void
+bool
 sf_zk_protocol_release(void)
 {
 	int64		last_end_ms = sf_api->close();
-	int			rc;
+	int			rc = ZOK;
 
 	looked_back = true;
 	SF_ZK_FAIL_POINT(4);
@@ -801,6 +801,7 @@ sf_zk_protocol_release(void)
 	}
 	forget();
 	fenced = false;
+	return rc == ZOK || sf_zk_refused(rc);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */

@@ -27,7 +27,7 @@ extern SfClockSample sf_zk_clock;
 
 extern void sf_zk_protocol_new_session(void);
 extern int64 sf_zk_protocol_step(void);
-extern void sf_zk_protocol_release(void);
+extern bool sf_zk_protocol_release(void);
 extern void sf_zk_protocol_report(void);
 extern void sf_zk_protocol_extend_soon(void);
 extern SfZkLease sf_zk_protocol_lease(void);

@@ -298,7 +298,7 @@ handle(SfZkRequest *answer)
 			break;
 		case SF_ZK_RELEASE:
 			set_released(true);
-			sf_zk_protocol_release();
+			(void) sf_zk_protocol_release();
 			break;
 		case SF_ZK_CLAIM:
 			set_released(false);

@@ -168,15 +168,17 @@ tend_session(void)
 static void
 stop(void)
 {
+	bool		answers = true;
+
 	sf_zk_session_stop_at(sf_api->clock_monotonic_us() + STOP_US);
 	if (sf_zk_protocol_lease().held || sf_api->found().granted)
-		sf_zk_protocol_release();
+		answers = sf_zk_protocol_release();
 
 	/*
-	 * Not closed where it does not answer: that could take long, and the
+	 * Not closed where it does not answer: that would be waited for, and the
 	 * session ends by itself.
 	 */
-	if (sf_zk_connected() && !sf_zk_protocol_lease().held)
+	if (answers && sf_zk_connected())
 		sf_zk_session_drop();
 	proc_exit(1);
 }

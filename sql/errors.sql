@@ -112,3 +112,9 @@ SELECT left(text, 60) AS text, e.state, e.detail
 
 -- The session goes on
 SELECT snowflake_node(snowflake_next()) = node_id AS node FROM snowflake_status;
+
+-- A function that was made by another version of the script
+CREATE FUNCTION old_status(OUT version text, OUT node_id integer)
+AS '$libdir/snowflake', 'snowflake_status' LANGUAGE C VOLATILE STRICT;
+SELECT state, message FROM error_of('SELECT * FROM old_status()');
+DROP FUNCTION old_status;

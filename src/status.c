@@ -280,7 +280,14 @@ snowflake_status(PG_FUNCTION_ARGS)
 	put(&row, TimestampTzGetDatum(sf_shared->initialized));
 	put_lease(&row, grant);
 
-	Assert(row.n == tupdesc->natts);
+	/* A library of another version than the SQL objects must not crash here. */
+	if (row.n != tupdesc->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("snowflake_status() is of another version than the library"),
+				 errdetail("It has %d columns, the library of version %s has %d.",
+						   tupdesc->natts, SF_VERSION, row.n),
+				 errhint("Restart the server if the library was replaced, then run ALTER EXTENSION snowflake UPDATE.")));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
 													  row.values, row.nulls)));
 }

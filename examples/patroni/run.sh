@@ -304,7 +304,8 @@ word_start()
 		want_library snowflake_zookeeper "the package of this extension's lease module"
 		PRELOAD="'snowflake, snowflake_zookeeper'"
 		NODE_ID=leased
-		OWN_PARAMETERS=("snowflake.zookeeper_hosts: '$(for member in "${MEMBERS[@]}"; do
+		# The clocks of --clocks are further apart than a member's may be by default.
+		OWN_PARAMETERS=("snowflake.zookeeper_max_skew: 3s" "snowflake.zookeeper_hosts: '$(for member in "${MEMBERS[@]}"; do
 			printf '%s:%s,' "$(address "$member")" "$ZOOKEEPER_PORT"; done | sed 's/,$//')'")
 	fi
 	for member in "${MEMBERS[@]}"; do

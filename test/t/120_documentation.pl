@@ -104,7 +104,7 @@ ok(!same_output($record, "-[ RECORD 1 ]-----\nid   | 1\nnode | 3\n", 'id'), 'ano
 #
 
 # The design is not among them: it also tells of what is to be.
-my @with_examples = map { "doc/$_.md" } qw(migrate monitoring operations reference scale text);
+my @with_examples = map { "doc/$_.md" } qw(deployments migrate monitoring operations reference scale text);
 unshift @with_examples, 'README.md';
 document_ok("$root/$_") foreach @with_examples;
 

@@ -43,7 +43,6 @@ my @clocks = ('--clocks', join ' ', map { $ahead{$_} } @members);
 # As run.sh sets snowflake.max_lead, so that nobody waits for these differences.
 my $lead_s = 2;
 
-my $server_of_connection = 'SHOW snowflake.node_id';
 
 # How long the load goes on before each failure, and after it.
 my $between_s = 1.5;
@@ -116,16 +115,23 @@ sub is_primary
 # for the primary.
 sub start_clients
 {
+	my ($leased) = @_;
+
+	# Those before these added to the same files.
+	unlink glob(test_dir() . '/client_*');
+
+	# A server with a node ID of its own is known by it.
+	my @which = (which => $leased ? q{SELECT 'any'} : 'SHOW snowflake.node_id');
 	my $primary = server_at('clients', slurp_file(example_dir() . '/for_clients') =~ s/\n\z//r);
 	my @writers = map {
 		start_client($primary, 'postgres', "writer$_",
 			q{INSERT INTO orders (item) SELECT ':client :call' FROM generate_series(1, 1 + :call % 3) RETURNING id},
-			which => $server_of_connection)
+			@which)
 	} 1 .. 4;
 	my @drawers = map {
 		start_client(server($_), 'postgres', "drawer_$_",
 			'SELECT snowflake_next() FROM generate_series(1, 5) WHERE NOT pg_is_in_recovery()',
-			which => $server_of_connection)
+			@which)
 	} @members;
 	return (\@writers, \@drawers);
 }
@@ -247,12 +253,13 @@ sub add_leased
 		$history->add_calls($node, [ @{ $calls{$node} // [] }, @unanswered ]);
 		$history->add_recorded($node, $rows{$node} // []);
 	}
-	return;
+	return keys %calls;
 }
 
 sub check_history
 {
 	my ($leased, $clients, $rows) = @_;
+	my %nodes;
 	my $history = SnowflakeHistory->new(
 		layout => server('n1')->safe_psql('postgres', 'SELECT layout FROM snowflake_status'),
 		dir => server('n1')->basedir,
@@ -267,8 +274,13 @@ sub check_history
 		my ($name) = $client->file =~ /client_(\w+)\z/;
 		my @own = grep { /^$name / } @$rows;
 
-		if ($leased) { add_leased($history, $client, \@own); }
+		if ($leased) { $nodes{$_} = 1 foreach add_leased($history, $client, \@own); }
 		else { add_static($history, $client, \@own); }
+	}
+	if ($leased)
+	{
+		my $used = join ', ', sort { $a <=> $b } keys %nodes;
+		cmp_ok(scalar(keys %nodes), '>=', 2, "the members had different node IDs: $used");
 	}
 	return checked_ok($history, load_seconds() * 50, 'no ID came twice, over all members');
 }
@@ -276,8 +288,9 @@ sub check_history
 # The failures that can be made here.
 sub kinds
 {
+	my ($leased) = @_;
 	my @kinds = load_seconds() < 120
-	  ? qw(server patroni network)
+	  ? ($leased ? qw(patroni) : qw(server patroni network))
 	  : qw(server patroni machine network patroni server network machine patroni network);
 
 	if (!@network)
@@ -303,11 +316,11 @@ sub try_different_node_ids
 {
 	my ($leased, @options) = @_;
 	my $what = $leased ? 'leased node IDs' : 'a node ID for each';
-	my @kinds = kinds();
+	my @kinds = kinds($leased);
 
 	start_example(@network, @clocks, @options);
 	my %session = map { $_ => Session->new(server($_)) } @members;
-	my ($writers, $drawers) = start_clients();
+	my ($writers, $drawers) = start_clients($leased);
 	my $begin = time;
 	my (@to_primary, @to_id, @to_row);
 
@@ -346,7 +359,6 @@ sub try_different_node_ids
 	is($errors{23505} // 0, 0, "$what: no key was there already");
 	$_->close foreach values %session;
 	stop_example();
-	unlink glob(test_dir() . '/client_*');
 	return;
 }
 
@@ -360,7 +372,7 @@ sub try_same_node_id
 {
 	start_example(@network, '--same-node-id');
 	my %session = map { $_ => Session->new(server($_)) } @members;
-	my ($writers, $drawers) = start_clients();
+	my ($writers, $drawers) = start_clients(0);
 	my $history = SnowflakeHistory->new(
 		layout => server('n1')->safe_psql('postgres', 'SELECT layout FROM snowflake_status'),
 		dir => server('n1')->basedir);

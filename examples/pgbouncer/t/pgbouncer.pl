@@ -78,7 +78,9 @@ poll_until(
 	'the load to be done');
 $load->finish or die "the load failed: $output\n";
 
+result('load', load_seconds() . ' s');
 is($most_clients, $clients, "$clients clients at a time");
+result('clients, server connections', "$most_clients, $most_servers");
 cmp_ok($most_waiting, '>', 0, "up to $most_waiting of them waited for a server connection");
 is($most_servers, $connections, "on $connections server connections");
 cmp_ok($most_backends, '<=', $connections, 'the server saw no more than these');

@@ -11,6 +11,9 @@
 #   make lint           look at the sources: format, analysers, rules of this project
 #   make fuzz           RUNS=10000000 inputs to the pure C files, by libFuzzer
 #   make matrix         every test under PostgreSQL 17, 18 and 19, in a chroot; as root
+#   make check-assert   the tests under a server built with assertions; check-asan and
+#                       check-valgrind likewise, see scripts/checked.sh and doc/checks.md
+#   make coverage       every test of the library, and the lines that they do not come to
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make examples       the examples, each loaded for two minutes
 #   make model          check the model of the lease protocol with larger bounds
@@ -80,7 +83,7 @@ PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
 # The two commands for a newcomer work before there is anything to build with.
 .DEFAULT_GOAL := all
 
-STANDALONE = demo clean-demo test examples matrix torture unit lint fuzz model compare scale dist deb-test help
+STANDALONE = demo clean-demo test examples matrix torture unit lint fuzz model compare scale dist deb-test check-assert check-asan check-valgrind coverage help
 
 .PHONY: $(STANDALONE) bench
 
@@ -99,6 +102,12 @@ examples:
 
 matrix:
 	@exec scripts/matrix.sh
+
+check-assert check-asan check-valgrind:
+	@exec scripts/checked.sh $(@:check-%=%)
+
+coverage:
+	@exec env PG_CONFIG='$(PG_CONFIG)' scripts/test.sh regress isolation tap coverage
 
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check

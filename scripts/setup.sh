@@ -7,6 +7,7 @@
 #   scripts/setup.sh lint    what building and looking at the sources wants
 #   scripts/setup.sh fuzz    what fuzzing wants, which is no PostgreSQL
 #   scripts/setup.sh compare what building and the comparison want
+#   scripts/setup.sh checked what building a server from sources wants
 #   scripts/setup.sh matrix  what making a chroot with other PostgreSQLs wants
 #   scripts/setup.sh package what making and testing packages wants
 #
@@ -62,6 +63,7 @@ want_for_test()
 	want libfaketime "sets the clock of a test's server" \
 		bash -c 'compgen -G "/usr/lib/*/faketime/libfaketime.so.1"'
 	want libcmocka-dev "framework of the unit tests" test -e /usr/include/cmocka.h
+	[[ " ${WITH:-} " != *" coverage "* ]] || want lcov "says which lines were run" have lcov
 	want_optional spin "checks the model of the generator" have spin
 	want_optional zookeeper "servers for the tests of leased node IDs" \
 		bash -c 'command -v java && test -e /usr/share/java/zookeeper.jar'
@@ -114,6 +116,13 @@ want_for_compare()
 	want tini "reaps the servers that the comparison kills" have tini
 	want python3 "makes the tables" have python3
 	want gnuplot-nox "draws the charts" have gnuplot
+}
+
+want_for_checked()
+{
+	want valgrind "headers for the server, and what looks at it" test -e /usr/include/valgrind/memcheck.h
+	want bzip2 "unpacks the sources" have bzip2
+	want perl "used by the build" have perl
 }
 
 want_for_matrix()
@@ -181,7 +190,7 @@ all_missing()
 {
 	local names=("${MISSING[@]}" "${OPTIONAL[@]}")
 
-	[[ $MODE =~ ^(fuzz|matrix)$ ]] || [ -n "$PG_CONFIG" ] ||
+	[[ $MODE =~ ^(fuzz|matrix|checked)$ ]] || [ -n "$PG_CONFIG" ] ||
 		names+=("postgresql-NN postgresql-server-dev-NN (NN is the major version, $OLDEST_MAJOR or newer)")
 	printf '%s' "${names[*]}"
 }
@@ -290,7 +299,7 @@ install_missing()
 		die "installing ${MISSING[*]} failed"
 }
 
-MODES="demo test examples lint fuzz compare matrix package"
+MODES="demo test examples lint fuzz compare matrix checked package"
 MODE=${1:-}
 case " $MODES " in
 	*" ${MODE:-none} "*) ;;
@@ -304,7 +313,7 @@ trap 'exit 143' TERM HUP
 
 want_for_build
 if declare -F "want_for_$MODE" >/dev/null; then "want_for_$MODE"; fi
-if [[ $MODE =~ ^(fuzz|matrix)$ ]]; then
+if [[ $MODE =~ ^(fuzz|matrix|checked)$ ]]; then
 	install_missing
 	exit
 fi

@@ -1,21 +1,23 @@
 #!/bin/bash
 # Every test, or the named ones, in a copy of the tree.
 #
-#   scripts/test.sh [STEP...]    steps: build unit regress isolation tap examples model
+#   scripts/test.sh [STEP...]    steps: build unit regress isolation tap model
 #
-# The step examples loads each example for EXAMPLE_SECONDS (10).
-#
-# The step torture runs only when it is named: kills, clock steps and fail-overs
-# under load for MINUTES (30), ROUNDS (100) kills in each run.  So does monitoring:
-# a real Prometheus, which it fetches where there is none.
+# These run only when they are named.  examples loads each example for
+# EXAMPLE_SECONDS (10).  torture: kills, clock steps and fail-overs under load for
+# MINUTES (30), ROUNDS (100) kills in each run.  monitoring: a real Prometheus,
+# which it fetches where there is none.  coverage builds for that, says which lines
+# of src/ the other steps of this run have not come to, and fails where that is
+# more than 5 % of them.
 #
 # A failed step does not keep the others from running.  CI=true makes every
-# compiler warning an error.
+# compiler warning an error; COPT holds more options for the compiler.
+# PROVE_TESTS="test/t/001_preload.pl ..." chooses TAP files.
 
 . "$(dirname "$0")/common.sh"
 
-STEPS=(build unit regress isolation tap examples model)
-ON_REQUEST=(torture monitoring)
+STEPS=(build unit regress isolation tap model)
+ON_REQUEST=(examples torture monitoring coverage)
 SUMMARY=()
 PASSED=0
 FAILED=0
@@ -33,10 +35,11 @@ in_copy()
 
 step_build()
 {
-	local strict=()
+	local options=${COPT:-}
 
-	[ "${CI:-}" != true ] || strict=("COPT=$STRICT")
-	build_and_install "$WORK" "$DIR/make.log" "${strict[@]}"
+	[ "${CI:-}" != true ] || options="$STRICT $options"
+	! wanted coverage || options="$options --coverage -O0 -fprofile-update=atomic"
+	build_and_install "$WORK" "$DIR/make.log" ${options:+"COPT=$options"}
 	grep -F 'warning:' "$DIR/make.log" || true
 }
 
@@ -150,6 +153,31 @@ step_monitoring()
 	fi
 	SNOWFLAKE_MONITORING_PATH=$programs/usr/bin \
 		installcheck REGRESS= ISOLATION= PROVE_TESTS=test/t/130_monitoring.pl
+}
+
+# Lines that were not run are named.  What is in src/zookeeper counts where its
+# tests have run.
+step_coverage()
+{
+	local least=95 info=$DIR/coverage.info
+
+	# It says a lot about itself, but not when it fails.
+	run_logged "$info.log" lcov --quiet --capture --directory "$WORK/src" --base-directory "$WORK" --output-file "$info.all"
+	lcov --quiet --extract "$info.all" "$WORK/src/*.c" --output-file "$info"
+	sed -n -e "s,^SF:$WORK/,,p" -e '/^DA:[0-9]*,0$/p' -e 's/^end_of_record/end/p' -e '/^LF:\|^LH:/p' "$info" |
+		awk -F '[:,]' -v least="$least" '
+			/^src/ { file = $0; lines = "" }
+			/^DA/ { lines = lines " " $2 }
+			/^LF/ { found = $2 }
+			/^LH/ { hit = $2 }
+			/^end/ {
+				total += found; run += hit
+				printf "%-28s %5d of %5d lines %s\n", file, hit, found, lines == "" ? "" : "but not" lines
+			}
+			END {
+				printf "%.1f %% of %d lines\n", total ? 100 * run / total : 0, total
+				exit !(total && 100 * run / total >= least)
+			}'
 }
 
 # ---- What went wrong --------------------------------------------------------
@@ -300,7 +328,7 @@ fi
 
 mode='test'
 if wanted examples; then mode=examples; fi
-PG_CONFIG=$("$ROOT/scripts/setup.sh" "$mode")
+PG_CONFIG=$(WITH="${WANTED[*]}" "$ROOT/scripts/setup.sh" "$mode")
 cd /
 say "Using $("$PG_CONFIG" --version) ($PG_CONFIG)"
 

@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use IO::Select;
 use IO::Socket::INET;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
@@ -35,9 +36,16 @@ sub ask_zookeeper
 	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $zookeeper_port, Timeout => 5)
 	  or return '';
 
+	my $answer = '';
+
 	print $socket 'srvr';
-	$socket->shutdown(1);
-	return join '', <$socket>;
+	$socket->flush;
+	# One that is just starting may take the connection and say nothing.
+	while (IO::Select->new($socket)->can_read(5))
+	{
+		last unless sysread $socket, $answer, 4096, length $answer;
+	}
+	return $answer;
 }
 
 sub start_zookeeper

@@ -16,7 +16,9 @@
 
 #include <limits.h>
 
+#include "clocks.h"
 #include "election.h"
+#include "ledger.h"
 #include "protocol.h"
 #include "registry.h"
 #include "report.h"

@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "clocks.h"
 #include "election.h"
+#include "lease_held.h"
 #include "postmaster/postmaster.h"
-#include "protocol.h"
 #include "registry.h"
 #include "storage/lwlock.h"
 #include "trouble.h"
@@ -71,13 +72,12 @@ size_t
 sf_zk_registry_record(char buf[SF_RECORD_SIZE])
 {
 	SfNodeRecord record = {0};
-	SfZkLease	lease = sf_zk_protocol_lease();
 
 	strlcpy(record.host, host_name(), sizeof(record.host));
 	record.port = PostPortNumber;
 	sf_record_text(record.version, sizeof(record.version), sf_api->library_version);
-	record.since_ms = lease.held ? lease.since_ms : sf_api->clock_ms();
-	record.high_ms = lease.high_ms;
+	record.since_ms = sf_zk_lease.held ? sf_zk_lease.since_ms : sf_api->clock_ms();
+	record.high_ms = sf_zk_lease.high_ms;
 	if (sf_zk_clock.known)
 	{
 		SfClockOffset offset = sf_skew_offset(&sf_zk_clock, sf_api->clock_ms(), sf_api->clock_monotonic_us());

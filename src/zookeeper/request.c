@@ -15,6 +15,8 @@
 #include "access/xlog.h"
 #include "api.h"
 #include "compat.h"
+#include "ledger.h"
+#include "lease_held.h"
 #include "miscadmin.h"
 #include "protocol.h"
 #include "request.h"
@@ -225,7 +227,6 @@ retire(SfZkRequest *answer)
 	uint32		id = answer->id;
 	char		path[SF_ZK_PATH_SIZE];
 	char		record[SF_RECORD_SIZE];
-	SfZkLease	lease = sf_zk_protocol_lease();
 	SfZkReply	reply;
 	SfLedgerRecord ledger = {.claim = 1};
 	SfRecordError error;
@@ -241,7 +242,7 @@ retire(SfZkRequest *answer)
 	rc = sf_zk_sync(path);
 	if (rc == ZOK)
 		rc = sf_zk_get(path, &reply);
-	if (rc == ZOK && (reply.stat.numChildren > 0 || (lease.held && lease.id == id)))
+	if (rc == ZOK && (reply.stat.numChildren > 0 || (sf_zk_lease.held && sf_zk_lease.id == id)))
 	{
 		refuse(answer, "node ID %u is held by a live server", id);
 		return;

@@ -42,7 +42,7 @@ typedef struct SfZkNames
 
 typedef struct SfZkMulti SfZkMulti;
 
-/* The session */
+/* session.c */
 extern bool sf_zk_session_open(void);
 extern void sf_zk_session_drop(void);
 extern bool sf_zk_session_exists(void);
@@ -50,9 +50,12 @@ extern bool sf_zk_session_dead(void);
 extern bool sf_zk_connected(void);
 extern int64 sf_zk_session_id(void);
 extern void sf_zk_session_wait(int64 until_us);
+extern bool sf_zk_session_await(const volatile bool *done);
+extern zhandle_t *sf_zk_session_handle(void);
 extern void sf_zk_session_stop_at(int64 deadline_us);
+extern const struct ACL_vector *sf_zk_acl(void);
 
-/* Requests that read */
+/* requests.c: those that read */
 extern int	sf_zk_get(const char *path, SfZkReply *reply);
 extern int	sf_zk_get_many(int n, char *const *paths, SfZkReply *replies);
 extern int	sf_zk_exists(const char *path, bool *watch, SfZkReply *reply);
@@ -60,12 +63,12 @@ extern int	sf_zk_children(const char *path, bool *watch, SfZkNames *names);
 extern int	sf_zk_sync(const char *path);
 extern int	sf_zk_open_to_all(const char *path, bool *open);
 
-/* Requests that write */
+/* those that write */
 extern int	sf_zk_create(const char *path, const char *data, size_t length, int mode,
 						 const struct ACL_vector *acl, char *created, SfZkReply *reply);
 extern int	sf_zk_set(const char *path, const char *data, size_t length, int version, SfZkReply *reply);
 
-/* Several of them, of which all are done or none */
+/* multi.c: several of them, of which all are done or none */
 extern SfZkMulti *sf_zk_multi_new(void);
 extern int	sf_zk_multi_check(SfZkMulti *multi, const char *path, int version);
 extern int	sf_zk_multi_create(SfZkMulti *multi, const char *path, const char *data, size_t length, int mode);
@@ -77,6 +80,5 @@ extern void sf_zk_multi_reply(const SfZkMulti *multi, int op, SfZkReply *reply);
 extern void sf_zk_multi_free(SfZkMulti *multi);
 
 extern bool sf_zk_refused(int rc);
-extern const struct ACL_vector *sf_zk_acl(void);
 
 #endif							/* SF_ZK_SESSION_H */

@@ -17,6 +17,7 @@
 
 #include "common/pg_prng.h"
 #include "election.h"
+#include "lease_held.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -27,6 +28,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "tree.h"
 #include "trouble.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -171,7 +173,7 @@ stop(void)
 	bool		answers = true;
 
 	sf_zk_session_stop_at(sf_api->clock_monotonic_us() + STOP_US);
-	if (sf_zk_protocol_lease().held || sf_api->found().granted)
+	if (sf_zk_lease.held || sf_api->found().granted)
 		answers = sf_zk_protocol_release();
 
 	/*

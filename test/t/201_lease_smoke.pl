@@ -1,5 +1,6 @@
-# The first look at node IDs that are leased from ZooKeeper: one ZooKeeper
-# server, two PostgreSQL servers, and the way from the start to the stop.
+# Node IDs that are leased from ZooKeeper, from the start to the stop: one
+# ZooKeeper server, two PostgreSQL servers; then settings that cannot work, and
+# who may do what.
 
 use strict;
 use warnings;
@@ -186,4 +187,68 @@ isnt(status($one, 'node_id'), $first, 'another node ID, since that one was retir
 
 $two->stop;
 $one->stop;
+
+#
+# Settings that cannot work, and no preloading
+#
+
+my %bad = (
+	'zookeeper_hosts' => [ 'zk1', 'zk1:', 'zk1:0', 'zk1:2181,', 'zk1:2181, zk2:2181', 'zk1:2181/chroot', ':2181' ],
+	'zookeeper_path' => [ '', '/', 'a', '/a/', '/a//b', '/a/../b', '/a b', '/zookeeper/a', '/' . 'x' x 180 ],
+	'zookeeper_node_range' => [ '5-', '-5', '7-5', '05', '1,2', '99999999999' ],
+	'zookeeper_window' => [ '0', '2h', 'long' ],
+	'zookeeper_session_timeout' => ['1ms'],
+	'zookeeper_max_skew' => ['0']);
+foreach my $name (sort keys %bad)
+{
+	foreach my $value (@{ $bad{$name} })
+	{
+		my $offset = -s $one->logfile;
+
+		settings($one, $name => $value);
+		is($one->start(fail_ok => 1), 0, "snowflake.$name = '$value': the server does not start");
+		like(slurp_file($one->logfile, $offset),
+			qr/FATAL:  invalid value for parameter "snowflake\.$name": "\Q$value\E"\n.*DETAIL:  \S/, 'and says why');
+	}
+}
+
+# A setting that nobody knows is a mistake, although other libraries have some
+# with the same prefix.
+settings($one, zookeper_hosts => 'zk1:2181');
+$one->start;
+like(slurp_file($one->logfile), qr/WARNING:  invalid configuration parameter name "snowflake\.zookeper_hosts"/, 'a name that is misspelt is found');
+$one->stop;
+
+settings($one);
+$one->append_conf('postgresql.conf', q{shared_preload_libraries = 'snowflake'});
+$one->start;
+fails_with(
+	$one, "SELECT $_", '55000',
+	[ qr/snowflake_zookeeper must be loaded via "shared_preload_libraries"/, qr/HINT:/ ],
+	"$_ without the module preloaded")
+  foreach 'snowflake_nodes()', 'snowflake_zookeeper_ledger()', 'snowflake_zookeeper_release()';
+$one->stop;
+
+# Nobody but superusers, and the view for those who watch over servers.
+$two->append_conf('postgresql.conf', q{snowflake.zookeeper_hosts = ''});
+settings($two, node_id => 3);
+$two->start;
+is($two->safe_psql('postgres', 'SELECT snowflake_node(snowflake_next())'), 3, 'without hosts the node ID is that of the settings');
+is(status($two, 'lease_state, lease_left IS NULL, lease_fenced IS NULL'), 'off|t|t', 'and there is no lease');
+is($two->safe_psql('postgres', 'SELECT count(*) FROM snowflake_nodes'), 0, 'nor a registry');
+fails_with($two, 'SELECT snowflake_zookeeper_ledger()', '55000',
+	[ qr/the worker that leases the node ID is not running/, qr/HINT:  Set "snowflake\.zookeeper_hosts"/ ], 'nor a worker');
+$two->safe_psql('postgres', q{
+	CREATE ROLE somebody LOGIN;
+	CREATE ROLE watcher LOGIN;
+	GRANT pg_monitor TO watcher;
+	CREATE ROLE misled LOGIN;
+	GRANT EXECUTE ON FUNCTION snowflake_zookeeper_release(), snowflake_zookeeper_ledger() TO misled});
+is($two->psql('postgres', 'SELECT * FROM snowflake_nodes', extra_params => [ '-U', 'watcher' ]), 0, 'pg_monitor sees the view');
+fails_with($two, "SELECT * FROM $_", '42501', [qr/permission denied/], "$_ is not for everybody", user => 'somebody')
+  foreach 'snowflake_nodes', 'snowflake_nodes()', 'snowflake_zookeeper_ledger()', 'snowflake_zookeeper_retire(1)',
+  'snowflake_zookeeper_release()', 'snowflake_zookeeper_claim()';
+fails_with($two, "SELECT $_", '42501', [qr/must be superuser to call/], "$_ needs more than a grant", user => 'misled')
+  foreach 'snowflake_zookeeper_release()', 'snowflake_zookeeper_ledger()';
+$two->stop;
 done_testing();

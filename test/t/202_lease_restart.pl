@@ -4,8 +4,8 @@
 # ZooKeeper how matters stand: it goes on with a lease that is in force, and
 # claims anew where one was given back.
 #
-# The module is built for this with places to fail at, numbered as in
-# src/zookeeper/protocol.c; the installed one has none.
+# The module is built for this with places to fail at, the numbers being those
+# of SF_ZK_FAIL_POINT in src/zookeeper; the installed one has none.
 
 use strict;
 use warnings;

@@ -448,15 +448,16 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 			claim->count = step.count;
 			sf_count(&counters->issued, step.count);
 
-			sf_last = (SfLastClaim) {
+			sf_last = (SfLastClaim)
+			{
 				.now = sf_clock_millisecond(now_ms),
-				.grant = grant,
-				.tick = step.tick,
-				.tick_state = sf_state_pack(layout, step.tick, 0),
-				.tick_id = sf_layout_compose(layout, step.tick, claim->node, 0),
-				.max_sequence = sf_max_value(layout->bits[SF_SEQUENCE]),
-				.sequence_shift = layout->shift[SF_SEQUENCE],
-				.issued = &counters->issued
+					.grant = grant,
+					.tick = step.tick,
+					.tick_state = sf_state_pack(layout, step.tick, 0),
+					.tick_id = sf_layout_compose(layout, step.tick, claim->node, 0),
+					.max_sequence = sf_max_value(layout->bits[SF_SEQUENCE]),
+					.sequence_shift = layout->shift[SF_SEQUENCE],
+					.issued = &counters->issued
 			};
 			return;
 		}

@@ -198,9 +198,9 @@ publish(uint32_t node, int64_t claim, int64_t low, int64_t high)
 	else
 	{
 		/*
-		 * First the ticks up to the low end are used up, since others may have
-		 * used them with this node ID, then the grant.  Only this process
-		 * closes the state, so it is open still.
+		 * First the ticks up to the low end are used up, since others may
+		 * have used them with this node ID, then the grant.  Only this
+		 * process closes the state, so it is open still.
 		 */
 		if (first > 0)
 			(void) sf_state_raise(sf_state_pack(layout, first - 1, max_sequence));

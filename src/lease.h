@@ -32,7 +32,8 @@ typedef enum SfLeaseState
 	SF_LEASE_CONNECTING,		/* nothing is known yet */
 	SF_LEASE_CLAIMING,			/* in search of a node ID */
 	SF_LEASE_HELD,
-	SF_LEASE_FENCED,			/* another has claimed it; in search of a new one */
+	SF_LEASE_FENCED,			/* another has claimed it; in search of a new
+								 * one */
 	SF_LEASE_REFUSED,			/* an administrator has to do something */
 	SF_LEASE_RELEASED			/* given back */
 } SfLeaseState;

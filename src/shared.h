@@ -94,9 +94,9 @@ typedef struct SfShared
 	ConditionVariable lease_changed;
 
 	/*
-	 * How far CLOCK_REALTIME was ahead of CLOCK_BOOTTIME, in microseconds, when
-	 * it was last looked at (about once a second), and the steps back that
-	 * were seen that way.
+	 * How far CLOCK_REALTIME was ahead of CLOCK_BOOTTIME, in microseconds,
+	 * when it was last looked at (about once a second), and the steps back
+	 * that were seen that way.
 	 */
 	pg_atomic_uint64 clock_offset_us;
 	pg_atomic_uint64 clock_steps_back;

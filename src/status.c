@@ -123,7 +123,7 @@ pending(uint64 grant)
 	if (in_force != SF_NODE_UNSET)
 	{
 		uint32		current = sf_shared->leased ? sf_shared->lease_static_node :
-			sf_grant_node(&sf_shared->layout, grant);
+		sf_grant_node(&sf_shared->layout, grant);
 
 		if (sf_guc_node(&layout, DEBUG1, &node) == SF_NODE_UNSET)
 		{

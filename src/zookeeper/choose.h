@@ -53,7 +53,8 @@ typedef struct SfChoiceRules
 	int64_t		now_ms;
 	int64_t		floor_ms;		/* no claim begins before it */
 	const char *owner;			/* as it stands in the ledgers that we had */
-	int			spread;			/* among how many of the best to choose at random */
+	int			spread;			/* among how many of the best to choose at
+								 * random */
 	uint64_t	random;
 } SfChoiceRules;
 

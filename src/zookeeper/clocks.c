@@ -101,4 +101,3 @@ sf_zk_check_clock(void)
 	sf_zk_watch_clock();
 	return SF_ZK_DONE;
 }
-

@@ -203,4 +203,3 @@ sf_zk_make_present(void)
 		return sf_zk_find_out() == SF_ZK_DONE && !sf_zk_lease.held ? SF_ZK_DONE : SF_ZK_LATER;
 	return rc == ZOK ? SF_ZK_DONE : SF_ZK_LATER;
 }
-

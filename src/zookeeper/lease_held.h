@@ -15,7 +15,8 @@ typedef struct SfZkLease
 {
 	bool		held;			/* the ledger was ours when we last knew */
 	bool		unknown;		/* the fate of our last write is not known */
-	bool		present;		/* holder and registry entry are this session's */
+	bool		present;		/* holder and registry entry are this
+								 * session's */
 
 	/* These belong to a lease that is held, or to a claim of unknown fate. */
 	uint32		id;

@@ -29,8 +29,8 @@ fill_candidate(SfCandidate *candidate, uint32 id, const SfZkReply *reply)
 	candidate->ours = candidate->valid && sf_zk_is_ours(&candidate->ledger);
 
 	/*
-	 * The holder is the only child.  One of our own nonce is of a session that
-	 * an earlier worker had.
+	 * The holder is the only child.  One of our own nonce is of a session
+	 * that an earlier worker had.
 	 */
 	candidate->held = reply->stat.numChildren > 0 && !candidate->ours;
 	if (!candidate->valid)
@@ -102,4 +102,3 @@ sf_zk_read_ledgers(uint32 from, int limit, SfCandidate **candidates, int *n, int
 	pfree(replies);
 	return ZOK;
 }
-

@@ -289,7 +289,7 @@ static int64
 pause_us(void)
 {
 	int			longest = sf_zk_lease.held ? EXTEND_PAUSE_MS :
-		Min(Max(CLAIM_PAUSE_MS, sf_zk_n_ledgers * CLAIM_PAUSE_MS_EACH), LONGEST_PAUSE_MS);
+	Min(Max(CLAIM_PAUSE_MS, sf_zk_n_ledgers * CLAIM_PAUSE_MS_EACH), LONGEST_PAUSE_MS);
 	int			pause_ms = Min(FIRST_PAUSE_MS << Min(failures, 10), longest);
 
 	return pg_prng_uint64_range(&pg_global_prng_state, pause_ms * US_PER_MS / 2, pause_ms * US_PER_MS);

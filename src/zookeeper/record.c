@@ -25,7 +25,8 @@ typedef struct Writer
 } Writer;
 
 /* All values are limited, so a record always fits. */
-static void __attribute__((format(printf, 2, 3)))
+static void
+__attribute__((format(printf, 2, 3)))
 put(Writer *writer, const char *format,...)
 {
 	size_t		room = SF_RECORD_SIZE - writer->used;
@@ -100,7 +101,8 @@ typedef struct Piece
 } Piece;
 
 /* Only the first thing that is wrong is told. */
-static void __attribute__((format(printf, 2, 3)))
+static void
+__attribute__((format(printf, 2, 3)))
 fail(Reader *reader, const char *format,...)
 {
 	va_list		args;

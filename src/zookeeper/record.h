@@ -36,7 +36,8 @@
 /* <path>/config */
 typedef struct SfConfigRecord
 {
-	char		cluster[SF_UUID_SIZE];	/* part of the paths of all that follows */
+	char		cluster[SF_UUID_SIZE];	/* part of the paths of all that
+										 * follows */
 	int64_t		generation;		/* of the layout: 1, 2, ... */
 	char		layout[SF_LAYOUT_TEXT_SIZE];
 	int64_t		floor_ms;		/* no claim begins before it */

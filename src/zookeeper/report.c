@@ -30,7 +30,8 @@ typedef struct Text
 } Text;
 
 /* What does not fit is left out at the end. */
-static void __attribute__((format(printf, 2, 3)))
+static void
+__attribute__((format(printf, 2, 3)))
 add(Text *text, const char *format,...)
 {
 	size_t		room = SF_REPORT_SIZE - text->used;

@@ -164,7 +164,8 @@ sf_zk_ask(SfZkVerb verb, uint32 id, bool flag,
 
 /* ---- in the worker -------------------------------------------------------------- */
 
-static void pg_attribute_printf(2, 3)
+static void
+pg_attribute_printf(2, 3)
 refuse(SfZkRequest *answer, const char *format,...)
 {
 	char		message[SF_LEASE_ERROR_SIZE];
@@ -256,8 +257,8 @@ retire(SfZkRequest *answer)
 	{
 		/*
 		 * At the version that was read, so no claim comes between.  Without a
-		 * nonce, so that a server that had the lease, and is only frozen, does
-		 * not find it its own when it wakes up.
+		 * nonce, so that a server that had the lease, and is only frozen,
+		 * does not find it its own when it wakes up.
 		 */
 		size_t		length;
 
@@ -323,10 +324,7 @@ sf_zk_request_step(void)
 
 	answer = palloc0(sizeof(SfZkRequest));
 	LWLockAcquire(&sf_zk_shared->lock, LW_SHARED);
-	*answer = (SfZkRequest)
-	{
-		.number = request->number, .verb = request->verb, .id = request->id, .flag = request->flag
-	};
+	*answer = (SfZkRequest) {.number = request->number, .verb = request->verb, .id = request->id, .flag = request->flag};
 	LWLockRelease(&sf_zk_shared->lock);
 	handle(answer);
 

@@ -10,7 +10,7 @@
 
 #include "api.h"
 
-#define SF_ZK_PATH_SIZE		256		/* of the longest path, with its NUL */
+#define SF_ZK_PATH_SIZE		256 /* of the longest path, with its NUL */
 #define SF_ZK_AUTH_SIZE		512
 
 extern char *sf_zk_hosts;

@@ -35,9 +35,10 @@ sf_skew_offset(const SfClockSample *sample, int64_t now_ms, int64_t monotonic_us
 	int64_t		least = now_ms * US_PER_MS - latest_us(sample, monotonic_us);
 	int64_t		most = (now_ms + 1) * US_PER_MS - earliest_us(sample, monotonic_us);
 
-	return (SfClockOffset) {
+	return (SfClockOffset)
+	{
 		.offset_us = least + (most - least) / 2,
-		.error_us = (most - least + 1) / 2
+			.error_us = (most - least + 1) / 2
 	};
 }
 

@@ -336,8 +336,8 @@ sf_zk_tree_agree(void)
 	sf_zk_tree.version = reply.stat.version;
 
 	/*
-	 * A node ID that has no ledger may have been used before there was a tree,
-	 * by a setting or in a tree that was lost.
+	 * A node ID that has no ledger may have been used before there was a
+	 * tree, by a setting or in a tree that was lost.
 	 */
 	sf_zk_tree.floor_ms = Max(config.floor_ms, reply.stat.ctime);
 	sf_zk_tree.agreed = true;

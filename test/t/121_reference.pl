@@ -230,14 +230,14 @@ same_names(\%documented_sqlstates, \%sqlstates, 'SQLSTATEs');
 my $page = slurp_file("$root/doc/zookeeper.md");
 my $script = slurp_file("$root/sql/snowflake_zookeeper--1.0.0.sql");
 my %names = map { $_ => 1 } $script =~ /^CREATE (?:FUNCTION|VIEW) (\w+)/mg;
-my %settings = map { $_ => 1 } slurp_file("$root/src/zookeeper/settings.c") =~ /"(snowflake\.zookeeper_(?!fail_point)\w+)"/g;
+my %leasing_settings = map { $_ => 1 } slurp_file("$root/src/zookeeper/settings.c") =~ /"(snowflake\.zookeeper_(?!fail_point)\w+)"/g;
 my %columns = map { $_ => 1 } $script =~ /^COMMENT ON COLUMN snowflake_nodes\.(\w+)/mg;
 my %told_names = map { $_ => 1 } $page =~ /\b(snowflake_(?:nodes|zookeeper_\w+))\b/g;
 my %told_settings = map { $_ => 1 } $page =~ /\b(snowflake\.zookeeper_\w+)/g;
 
-cmp_ok(scalar(keys %names) * keys(%settings) * keys(%columns), '>', 0, 'zookeeper.md: there is something to tell');
+cmp_ok(scalar(keys %names) * keys(%leasing_settings) * keys(%columns), '>', 0, 'zookeeper.md: there is something to tell');
 same_names(\%told_names, \%names, 'objects of snowflake_zookeeper');
-same_names(\%told_settings, \%settings, 'settings of snowflake_zookeeper');
+same_names(\%told_settings, \%leasing_settings, 'settings of snowflake_zookeeper');
 is_deeply([ grep { $page !~ /`$_`/ } sort keys %columns ], [], 'columns of snowflake_nodes: all are in zookeeper.md');
 
 $node->stop;

@@ -33,9 +33,7 @@ candidate(uint32_t id, int64_t high_ms)
 static SfChoiceRules
 rules_of(uint32_t first, uint32_t last)
 {
-	return (SfChoiceRules) {
-		.first = first, .last = last, .now_ms = NOW, .owner = "own", .spread = 1
-	};
+	return (SfChoiceRules) {.first = first, .last = last, .now_ms = NOW, .owner = "own", .spread = 1};
 }
 
 /* The one that we had, before one never used, before the one unused for longest. */
@@ -316,7 +314,13 @@ test_long_report(void **state)
 	for (int i = 0; i < MANY; i++)
 	{
 		c[i] = candidate(2000000000 + i, 0);
-		nodes[i] = (SfReportNode) {2000000000 + i, {(i % 2 ? 1 : -1) * INT64_C(250000000000000000), 0}};
+		nodes[i] = (SfReportNode)
+		{
+			2000000000 + i,
+			{
+				(i % 2 ? 1 : -1) * INT64_C(250000000000000000), 0
+			}
+		};
 	}
 	sf_report(c, MANY, MANY - 1, NOW, nodes, MANY, scratch, 1, text);
 	check(strlen(text) < SF_REPORT_SIZE && strlen(text) > 400, "%s", text);

@@ -336,7 +336,7 @@ static void
 test_largest(void **state)
 {
 	SfNodeRecord node = {.port = 65535, .since_ms = SF_RECORD_MAX_MS, .high_ms = SF_RECORD_MAX_MS,
-		.offset_us = -SF_RECORD_MAX_MS * 1000, .error_us = SF_RECORD_MAX_MS * 1000, .leader = true};
+	.offset_us = -SF_RECORD_MAX_MS * 1000, .error_us = SF_RECORD_MAX_MS * 1000, .leader = true};
 	char		from[2 * SF_REPORT_SIZE];
 	char		text[SF_RECORD_SIZE];
 	AnyRecord	record;

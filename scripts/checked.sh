@@ -7,7 +7,8 @@
 #                                            contexts; everything takes many times as long
 #
 # The steps are those of scripts/test.sh, regress isolation tap if none is named;
-# PROVE_TESTS chooses TAP files.  The server is PostgreSQL 15 or SOURCE_MAJOR, built
+# PROVE_TESTS chooses TAP files.  Under asan it is at most those that fake no clock,
+# with which it does not go together, and build no library of their own.  The server is PostgreSQL 15 or SOURCE_MAJOR, built
 # from Debian's sources with assertions, and kept in CHECKED_DIR, else below
 # XDG_CACHE_HOME or /var/cache.  A finding makes the server abort, or is in the
 # log of valgrind, and the run fails.
@@ -58,14 +59,21 @@ build_server()
 }
 
 # The program by which a server is started: chooses by SNOWFLAKE_CHECK what looks
-# at it.  libfaketime, which tests preload, must come after the sanitizers.
-write_wrapper()
+# at it.  Under AddressSanitizer a program with libfaketime never begins.
+# shellcheck disable=SC2317  # called by wrap
+write_postgres()
 {
 	cat <<'END'
 #!/bin/sh
 bin=$(dirname "$0")
 case "${SNOWFLAKE_CHECK:-}" in
 	asan)
+		case "${LD_PRELOAD:-}" in
+			*libfaketime*)
+				echo "the clock cannot be faked under AddressSanitizer" >&2
+				exit 1
+				;;
+		esac
 		LD_PRELOAD="$(gcc -print-file-name=libasan.so | xargs realpath)${LD_PRELOAD:+ $LD_PRELOAD}"
 		ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 		UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1
@@ -83,19 +91,43 @@ exec "$bin/postgres-checked" "$@"
 END
 }
 
+# A restart starts what the server says that it is; let that be the wrapper.
+# shellcheck disable=SC2317  # called by wrap
+write_pg_ctl()
+{
+	cat <<'END'
+#!/bin/sh
+data=${PGDATA:-}
+before=
+for argument; do
+	case $before in -D | --pgdata) data=$argument ;; esac
+	before=$argument
+done
+[ ! -e "$data/postmaster.opts" ] || sed -i 's,/postgres-checked ,/postgres ,' "$data/postmaster.opts"
+exec "$(dirname "$0")/pg_ctl-checked" "$@"
+END
+}
+
+# wrap PROGRAM WRITER: puts what the writer prints in the program's place.
+wrap()
+{
+	mv "$1" "$1-checked"
+	"$2" >"$1"
+	chmod 755 "$1"
+}
+
 # Installed beside its place and renamed, which PostgreSQL does not mind.
 prepare_server()
 {
-	[ ! -x "$SERVER/bin/postgres-checked" ] || return 0
+	[ ! -x "$SERVER/bin/pg_ctl-checked" ] || return 0
 	say "Building PostgreSQL $MAJOR with assertions in $SERVER"
 	"$ROOT/scripts/setup.sh" checked
 	rm -rf "$SERVER.new"
 	mkdir -p "$SERVER.new"
 	run_logged "$TEMPORARY/sources.log" fetch_sources "$TEMPORARY" || die "the sources cannot be had"
 	run_logged "$TEMPORARY/build.log" build_server "$TEMPORARY" || die "the server cannot be built"
-	mv "$SERVER.new/bin/postgres" "$SERVER.new/bin/postgres-checked"
-	write_wrapper >"$SERVER.new/bin/postgres"
-	chmod 755 "$SERVER.new/bin/postgres"
+	wrap "$SERVER.new/bin/postgres" write_postgres
+	wrap "$SERVER.new/bin/pg_ctl" write_pg_ctl
 	mv "$SERVER.new" "$SERVER"
 }
 
@@ -116,7 +148,14 @@ prepare_server
 # Whoever runs the servers writes there.
 mkdir -m 1777 "$TEMPORARY/valgrind"
 export SNOWFLAKE_VALGRIND=$TEMPORARY/valgrind SNOWFLAKE_CHECK=$CHECK PG_CONFIG=$SERVER/bin/pg_config
-[ "$CHECK" != asan ] || export COPT=$SANITIZERS
+if [ "$CHECK" = asan ]; then
+	export COPT=$SANITIZERS
+	if [ -z "${PROVE_TESTS:-}" ]; then
+		cd "$ROOT"
+		PROVE_TESTS=$(grep -LE 'fake_clock|SnowflakeLease|SnowflakeZooKeeper|ZooKeeper|snowflake\.so' test/t/*.pl | tr '\n' ' ')
+		export PROVE_TESTS
+	fi
+fi
 [ "$CHECK" != valgrind ] || export PG_TEST_TIMEOUT_DEFAULT=1800 PGCTLTIMEOUT=600
 status=0
 "$ROOT/scripts/test.sh" "$@" || status=$?

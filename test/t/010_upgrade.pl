@@ -57,7 +57,7 @@ foreach my $program (glob(config('bindir') . '/*'))
 {
 	my $to = "$bindir/" . basename($program);
 
-	if (basename($program) =~ /^(?:postgres|pg_ctl|initdb)$/)
+	if (basename($program) =~ /^(?:postgres|pg_ctl|initdb)\b/)
 	{
 		copy($program, $to) or die "could not copy $program: $!\n";
 		chmod 0755, $to;

@@ -12,7 +12,7 @@
 #   make fuzz           RUNS=10000000 inputs to the pure C files, by libFuzzer
 #   make matrix         every test under PostgreSQL 17, 18 and 19, in a chroot; as root
 #   make check-assert   the tests under a server built with assertions; check-asan and
-#                       check-valgrind likewise, see scripts/checked.sh
+#                       check-valgrind likewise, see scripts/checked.sh and doc/checks.md
 #   make coverage       every test of the library, and the lines that they do not come to
 #   make torture        kills, clock steps and fail-overs under load for MINUTES=30
 #   make examples       the examples, each loaded for two minutes

@@ -289,16 +289,6 @@ sub name
 	return $_[0]{name};
 }
 
-sub host
-{
-	return $_[0]{host};
-}
-
-sub port
-{
-	return $_[0]{port};
-}
-
 sub node_id
 {
 	return $_[0]{node};
@@ -308,11 +298,6 @@ sub node_id
 sub basedir
 {
 	return SnowflakeExample::test_dir();
-}
-
-sub data_dir
-{
-	return "$_[0]{dir}/$_[0]{name}";
 }
 
 sub connstr

@@ -328,7 +328,8 @@ for_clients()
 	hosts=$(for member in "${MEMBERS[@]}"; do printf '%s,' "$(address "$member")"; done)
 	ports=$(for member in "${MEMBERS[@]}"; do printf '%s,' "$((5431 + ${member#n}))"; done)
 	echo "host=${hosts%,} port=${ports%,} user=postgres dbname=postgres passfile=$DIR/passwords" \
-		"target_session_attrs=primary connect_timeout=2 keepalives_idle=1 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=3000"
+		"target_session_attrs=primary connect_timeout=2 keepalives_idle=1 keepalives_interval=1" \
+		"keepalives_count=3 tcp_user_timeout=3000"
 }
 
 kill_hard()

@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../../lib", "$FindBin::RealBin/../../../test/lib";
 
-use List::Util qw(max min sum);
+use List::Util qw(max min);
 use PostgreSQL::Test::Utils;
 use SnowflakeExample;
 use SnowflakeHistory;

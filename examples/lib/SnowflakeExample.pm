@@ -245,6 +245,9 @@ sub result
 	return note "result: $what: $value";
 }
 
+# So that the example is stopped then, too.
+$SIG{INT} = $SIG{TERM} = sub { die "ended by a signal\n" };
+
 END
 {
 	my $status = $?;

@@ -164,24 +164,37 @@ poll_until(sub { status($node, 'lease_fenced') > 0 }, 'the loss to be noticed');
 pass('what was held up until another server had the node ID, does no harm');
 goes_back('held up');
 
-foreach my $how ('a claim', 'a claim with its holder gone')
+# Claims that are on their way for longer than a lease of the other one lasts.
+# Their session lives, so only what the claim itself names can stop it: the
+# holder, or where that is gone, the version of the ledger.  And one that never
+# arrives, when the other's claim has the number that it would have had.
+lease_settings($node, zookeeper_hosts => $proxy->hosts, zookeeper_path => $SnowflakeLease::root,
+	zookeeper_node_range => 5, zookeeper_session_timeout => '20s');
+my %end_of_other = (
+	'goes on' => sub { },
+	'goes on, and the connection breaks' => sub { $proxy->cut },
+	'is killed' => sub { kill_server($other) },
+	'gives its own back' => sub { $other->stop });
+foreach my $end ('goes on', 'goes on, and the connection breaks', 'is killed', 'gives its own back')
 {
-	# Its claim is on its way for longer than a lease of the other lasts.
+	my $name = "a claim while another claims and $end";
+
 	$node->stop;
 	wait_for_lease($other);
 	$other->stop;
+	$proxy->seen;
 	my $late = $proxy->rule('delayed', request => 'multi', match => $request{claim}, seconds => 7);
 	$node->start;
 	poll_until(sub { grep { $_->{told} =~ /holder/ && $_->{request} eq 'multi' } $proxy->seen }, 'the claim');
 	$other->start;
 	wait_for_lease($other);
 	$clients{other}->wait_for_more(100);
-	kill_server($other) if $how ne 'a claim';
-	is($proxy->fired($late), 1, "$how: late");
+	$end_of_other{$end}->();
+	is($proxy->fired($late), 1, "$name: late");
 	usleep(7_500_000);
-	if ($how eq 'a claim')
+	if ($end =~ /^goes on/)
 	{
-		goes_back($how);
+		goes_back($name);
 	}
 	else
 	{

@@ -25,6 +25,7 @@ fi
 COMMAND="bench/compare.sh $*"
 
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/zookeeper.sh"
 . "$(dirname "$0")/compare_loss.sh"
 
 SETTINGS=("autovacuum = 'off'" "jit = 'off'" "max_connections = '200'"
@@ -131,11 +132,7 @@ obstacle()
 				echo "this server has no uuidv7(); PostgreSQL 18 has it"
 			;;
 		leased)
-			if [ ! -e "$("$PG_CONFIG" --pkglibdir)/snowflake_zookeeper.so" ]; then
-				echo "the module snowflake_zookeeper is not installed"
-			elif ! have java || [ ! -e /usr/share/java/zookeeper.jar ]; then
-				echo "ZooKeeper is not installed (Debian's package zookeeper)"
-			fi
+			zookeeper_obstacle
 			;;
 	esac
 }

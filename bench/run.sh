@@ -9,7 +9,8 @@
 #                        compare with bench/baseline.json
 #     --set NAME=VALUE   a setting for the servers; may be given again
 #     --wait SECONDS     before each round, wait up to so long for an idle machine
-#     --only STEP        calls (what an ID costs), time (asking by time) or storage
+#     --only STEP        calls (what an ID costs), lease (with a node ID that is
+#                        leased from ZooKeeper), time (asking by time) or storage
 #                        (the ID in place of a column with the time), not all
 #     --rows N           of the tables of time and storage (default 5000000)
 #
@@ -18,6 +19,7 @@
 # of a figure.
 
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/zookeeper.sh"
 
 WIDE='time:40 node:3 sequence:20'
 DEFAULT_CAPACITY=4096000		# IDs per second
@@ -26,27 +28,30 @@ ROUNDS=5
 WAIT=0
 SAVE=
 BASELINE=
-STEPS=(calls time storage)
+STEPS=(calls lease time storage)
 ROWS=5000000
 
 usage()
 {
-	sed -n '5,14s/^# \{0,1\}//p' "$0" >&2
+	sed -n '5,15s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
 # ---- The servers ------------------------------------------------------------
 
-# start SERVER LAYOUT MAX_LEAD
+STATIC=("shared_preload_libraries = 'snowflake'" "snowflake.node_id = 1")
+
+# start SERVER LAYOUT MAX_LEAD LINE...: the lines say where its node ID comes from.
 start()
 {
-	add_server "$1" \
-		"shared_preload_libraries = 'snowflake'" \
-		"snowflake.node_id = 1" \
-		"snowflake.layout = '$2'" \
-		"snowflake.max_lead = '$3'"
-	sql "$1" -v module="$DIR/module/bench" -f "$DIR/module/setup.sql"
-	MAIN=$1
+	local server=$1 layout=$2 max_lead=$3
+
+	shift 3
+	add_server "$server" "$@" \
+		"snowflake.layout = '$layout'" \
+		"snowflake.max_lead = '$max_lead'"
+	sql "$server" -v module="$DIR/module/bench" -f "$DIR/module/setup.sql"
+	MAIN=$server
 }
 
 wanted()
@@ -54,14 +59,29 @@ wanted()
 	[[ " ${STEPS[*]} " == *" $1 "* ]]
 }
 
+start_leased()
+{
+	local why
+
+	why=$(zookeeper_obstacle)
+	if [ -n "$why" ]; then
+		say "Not measured: a leased node ID: $why"
+		mapfile -t STEPS < <(printf '%s\n' "${STEPS[@]}" | grep -vx lease)
+		return
+	fi
+	start_zookeeper
+	start leased "$WIDE" 0 \
+		"shared_preload_libraries = 'snowflake, snowflake_zookeeper'" \
+		"snowflake.zookeeper_hosts = '127.0.0.1:$ZOOKEEPER_PORT'"
+}
+
 start_all()
 {
 	init_data
-	start default twitter 0
-	if wanted calls; then
-		start lead twitter 1s
-		start wide "$WIDE" 0
-	fi
+	start default twitter 0 "${STATIC[@]}"
+	if wanted calls; then start lead twitter 1s "${STATIC[@]}"; fi
+	if wanted calls || wanted lease; then start wide "$WIDE" 0 "${STATIC[@]}"; fi
+	if wanted lease; then start_leased; fi
 	run sql default -v module="$DIR/module/bench" -f "$DIR/module/time.sql"
 	if wanted time; then
 		say "Making a table of $ROWS rows"
@@ -77,9 +97,15 @@ record()
 	keep "$ROUND" "$@"
 }
 
+# measured SERVER FUNCTION: the samples that it returns.
+measured()
+{
+	sql "$1" --csv -t -c "SELECT what, value FROM $2"
+}
+
 measure()
 {
-	record sql "$1" --csv -t -c "SELECT what, value FROM $2"
+	record measured "$@"
 }
 
 # draw SERVER STATEMENT OPTION...: pgbench with that statement.
@@ -126,6 +152,17 @@ measure_calls()
 	for clients in 1 8 64; do saturate "$clients"; done
 }
 
+# In turn, and often, since the difference is a small one.
+measure_lease()
+{
+	local turn
+
+	for turn in 1 2 3 4; do
+		keep "$ROUND$turn" measured wide "bench.draws('static')"
+		keep "$ROUND$turn" measured leased "bench.draws('leased')"
+	done
+}
+
 measure_time()
 {
 	measure default "bench.ranges('short', 100, 5000)"
@@ -137,7 +174,7 @@ measure_time()
 # checkpointer must not slow down the next one.
 measure_storage()
 {
-	[ "$ROUND" -le 2 ] || return 0
+	[ "$ROUND" -eq 1 ] || return 0
 	measure default "bench.storage($ROWS)"
 	run sql default -c CHECKPOINT
 }
@@ -197,7 +234,7 @@ while [ $# -gt 0 ]; do
 		--baseline) BASELINE=$(realpath "$2") ;;
 		--set) SETTINGS+=("${2%%=*} = '${2#*=}'") ;;
 		--wait) WAIT=$2 ;;
-		--only) case $2 in calls | time | storage) STEPS=("$2") ;; *) usage ;; esac ;;
+		--only) case $2 in calls | lease | time | storage) STEPS=("$2") ;; *) usage ;; esac ;;
 		--rows) ROWS=$2 ;;
 		*) usage ;;
 	esac

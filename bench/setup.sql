@@ -60,6 +60,18 @@ BEGIN
 END
 $$;
 
+-- Nanoseconds per ID of this server.
+CREATE FUNCTION bench.draws(label text) RETURNS TABLE (what text, value float8)
+LANGUAGE plpgsql AS $$
+DECLARE
+	n constant integer := 2000000;
+	begun float8 := bench.cpu_seconds();
+BEGIN
+	PERFORM count(snowflake_next()) FROM generate_series(1, n);
+	RETURN QUERY VALUES (label, (bench.cpu_seconds() - begun) / n * 1e9);
+END
+$$;
+
 --
 -- A burst
 --

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Tables and charts of a comparison, from its samples.
 
-    compare_report.py [--publish TREE] DIR
+    compare_report.py [--publish TREE [--name NAME]] DIR
 
 DIR holds what compare.sh left: samples.csv, facts.tsv, ways.tsv, seen.tsv.
 compare.md, compare.csv, compare.json and the charts are written beside them;
 with --publish also into doc/ of that tree, and two charts into its README.
+With --name they stand there beside the main ones, and no charts.
 """
+import argparse
 import csv
 import json
 import os
@@ -339,31 +341,34 @@ def origin(data):
     return "`%s`, %s, PostgreSQL %s" % (facts["command"], facts["date"], facts["server"])
 
 
-def publish(data, made, tree):
-    folder = os.path.join(tree, "doc", "img")
-    os.makedirs(folder, exist_ok=True)
-    for _, _, files in made:
-        for file in files:
-            shutil.copy(file, folder)
-    for name in ("compare.csv", "compare.json"):
-        shutil.copy(data.path(name), os.path.join(tree, "doc"))
-    text = markdown(data) + "\n### Charts\n\n" + "\n".join(
-        image(name, text, "img") + "\n*%s: %s*\n" % (text, origin(data)) for name, text, _ in made)
-    replace_between(os.path.join(tree, "doc", "compare.md"), "results", text)
-    chosen = [(name, text) for name, text, _ in made if name in ("compare-throughput", "compare-index")]
-    replace_between(os.path.join(tree, "README.md"), "charts", "\n".join(
-        [image(name, text, "doc/img") for name, text in chosen] + ["From %s.\n" % origin(data)]))
+def publish(data, made, tree, name):
+    """Under a name, a run stands beside the main one, without charts."""
+    suffix = "-" + name if name else ""
+    for kind in ("csv", "json"):
+        shutil.copy(data.path("compare." + kind), os.path.join(tree, "doc", "compare%s.%s" % (suffix, kind)))
+    text = markdown(data)
+    if not name:
+        folder = os.path.join(tree, "doc", "img")
+        os.makedirs(folder, exist_ok=True)
+        for _, _, files in made:
+            for file in files:
+                shutil.copy(file, folder)
+        text += "\n### Charts\n\n" + "\n".join(
+            image(chart, title, "img") + "\n*%s: %s*\n" % (title, origin(data)) for chart, title, _ in made)
+        chosen = [image(chart, title, "doc/img") for chart, title, _ in made
+                  if chart in ("compare-throughput", "compare-index")]
+        replace_between(os.path.join(tree, "README.md"), "charts", "\n".join(
+            chosen + ["From %s.\n" % origin(data)]))
+    replace_between(os.path.join(tree, "doc", "compare.md"), "results" + suffix, text)
 
 
 def main():
-    arguments = sys.argv[1:]
-    tree = None
-    if arguments[:1] == ["--publish"]:
-        tree = arguments[1]
-        arguments = arguments[2:]
-    if len(arguments) != 1:
-        sys.exit(__doc__)
-    data = Comparison(arguments[0])
+    parser = argparse.ArgumentParser(description="The report of a comparison.")
+    parser.add_argument("--publish", metavar="TREE", help="put it into doc/ of that tree and its README, too")
+    parser.add_argument("--name", help="put it beside the main one, under this name and without charts")
+    parser.add_argument("directory", help="where the results are")
+    arguments = parser.parse_args()
+    data = Comparison(arguments.directory)
     write_data(data)
     made = charts(data)
     with open(data.path("compare.md"), "w") as file:
@@ -371,8 +376,8 @@ def main():
                    "\n".join(image(name, text, ".") for name, text, _ in made))
     for row in asked_rows(data):
         print("  %-50s %-8s %-28s %s" % row)
-    if tree:
-        publish(data, made, tree)
+    if arguments.publish:
+        publish(data, made, arguments.publish, arguments.name)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,14 @@ shared_size(void)
 					mul_size(MaxBackends, sizeof(SfCounters)));
 }
 
-/* The one place that initialises the memory, whichever way it was had. */
+/*
+ * The one place that initialises the memory, whichever way it was had.  The
+ * magic number comes last: where it is missing, an error came between.
+ */
 static void
 initialize(SfShared *shared)
 {
 	memset(shared, 0, shared_size());
-	shared->magic = SHARED_MAGIC;
 	shared->struct_version = STRUCT_VERSION;
 	strlcpy(shared->library_version, SF_VERSION, sizeof(shared->library_version));
 
@@ -74,6 +76,9 @@ initialize(SfShared *shared)
 			pg_atomic_init_u64(&counters->waited_us[c], 0);
 		}
 	}
+
+	pg_write_barrier();
+	shared->magic = SHARED_MAGIC;
 }
 
 #ifdef SF_SHARED_ON_DEMAND
@@ -114,6 +119,18 @@ find_shared(void)
 	error_context_stack = &explain;
 	shared = sf_named_segment(SHARED_NAME, shared_size(), initialize_segment, &found);
 	error_context_stack = explain.previous;
+
+	/*
+	 * Minor releases differ in whether a segment whose initialisation raised
+	 * an error is there for the next one who asks.
+	 */
+	if (shared->magic == 0)
+	{
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+		if (shared->magic == 0)
+			initialize(shared);
+		LWLockRelease(AddinShmemInitLock);
+	}
 	return shared;
 }
 

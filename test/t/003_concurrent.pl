@@ -207,4 +207,33 @@ is( $node->safe_psql('west', q{
 	't', 'IDs rise over all of them');
 
 $node->stop;
+
+#
+# The first sessions of a server whose library is not preloaded
+#
+
+SKIP:
+{
+	skip 'the library must be preloaded before PostgreSQL 17', 1 if $node->pg_version < 17;
+
+	my ($clients, $calls) = (32, 10);
+	my $script = $node->basedir . '/first.sql';
+
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	append_to_file($script, 'INSERT INTO firsts VALUES (snowflake_next());');
+	$node->start;
+	$node->safe_psql('west', 'CREATE TABLE firsts (id bigint)');
+	foreach my $round (1 .. 5)
+	{
+		$node->restart;
+		$node->command_ok(
+			[ 'pgbench', '-n', '-c', $clients, '-j', 8, '-t', $calls, '-f', $script, 'west' ],
+			"round $round: many sessions begin at once");
+		is($node->safe_psql('west', 'SELECT ids_issued FROM snowflake_status'), $clients * $calls,
+			'and all work with the same memory');
+	}
+	is($node->safe_psql('west', 'SELECT count(DISTINCT id) FROM firsts'), 5 * $clients * $calls, 'no ID twice');
+	$node->stop;
+}
+
 done_testing();

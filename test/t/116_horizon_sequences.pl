@@ -20,7 +20,8 @@ my $publisher = snowflake_node('publisher', 'snowflake.node_id = 2', 'wal_level 
 plan skip_all => 'sequences are not replicated before PostgreSQL 19' if $publisher->pg_version < '19devel';
 
 my $behind = 3600;
-my $horizon_s = 4;
+# Long, so that half of it is told from the whole on a slow machine.
+my $horizon_s = 12;
 
 # IDs of an hour ago, so that its horizon is that old, too.
 my $clock = fake_clock($publisher);
@@ -35,7 +36,7 @@ $publisher->safe_psql('postgres', q{
 my $old_horizon = horizon_ms($publisher);
 
 my $subscriber = snowflake_node('subscriber', "snowflake.node_id = 1",
-	"snowflake.horizon = '${horizon_s}s'", q{snowflake.max_wait = '10s'});
+	"snowflake.horizon = '${horizon_s}s'", q{snowflake.max_wait = '20s'});
 my $begin = history_us();
 my $subscriber_clock = fake_clock($subscriber);
 $subscriber_clock->start;
@@ -90,7 +91,6 @@ foreach my $round (1 .. 3)
 	my $mended = history_us();
 	pass("round $round: mended while IDs are made");
 
-	# By its own design it takes half of the horizon; the rest is for slow machines.
 	$clients->wait_for_more(200);
 	cmp_ok(horizon_ms($subscriber), '>', greatest_ms(), "round $round: and stays above the IDs");
 }
@@ -101,7 +101,7 @@ copy_by($refresh);
 poll_until(sub { horizon_ms($subscriber) > greatest_ms() }, 'the horizon to be mended');
 my $took = $subscriber->safe_psql('postgres', q{SELECT extract(epoch FROM clock_timestamp())}) - $seconds;
 note sprintf 'mended %.2f s after the copy was asked for', $took;
-cmp_ok($took, '<', $horizon_s / 2 + $PostgreSQL::Test::Utils::timeout_default, 'half a horizon at most, and what a busy machine adds');
+cmp_ok($took, '<', $horizon_s * 3 / 4, 'half a horizon at most, and what a busy machine adds');
 
 #
 # Then it dies, and comes back with its clock set back

@@ -93,7 +93,8 @@ foreach my $i (1 .. 3)
 	$one->stop($i == 3 ? 'fast' : 'smart');
 }
 diag sprintf('first ID after the server accepts connections, in seconds: %s', join ', ', map { sprintf '%.3f', $_ } @seconds);
-cmp_ok((sort { $a <=> $b } @seconds)[0], '<', 10, 'the first ID comes soon');
+# Not the slowest: a machine may be busy once.
+cmp_ok((sort { $a <=> $b } @seconds)[1], '<=', 2, 'the first ID comes within two seconds');
 
 #
 # Several servers

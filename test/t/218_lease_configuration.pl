@@ -33,26 +33,31 @@ my $entries = keys %{ ledger($zk) };
 # Layouts
 #
 
+# A layout, and the names of what it has otherwise.
 my %differs = (
-	'bits of time' => "time:41 datacenter:4 worker:4 sequence:11 tick:1ms $epoch",
-	'bits of the datacenter' => "time:40 datacenter:5 worker:4 sequence:11 tick:1ms $epoch",
-	'bits of the worker' => "time:40 datacenter:4 worker:3 sequence:11 tick:1ms $epoch",
-	'bits of the sequence' => "time:40 datacenter:4 worker:4 sequence:12 tick:1ms $epoch",
-	'order' => "time:40 sequence:11 datacenter:4 worker:4 tick:1ms $epoch",
-	'datacenter and worker' => "time:40 worker:4 datacenter:4 sequence:11 tick:1ms $epoch",
-	'one field of the node ID' => "time:40 node:8 sequence:11 tick:1ms $epoch",
-	'tick' => "time:40 datacenter:4 worker:4 sequence:11 tick:2ms $epoch",
-	'epoch' => 'time:40 datacenter:4 worker:4 sequence:11 tick:1ms epoch:2020-01-01T00:00:00.001Z');
+	'bits of time' => [ "time:41 datacenter:4 worker:4 sequence:11 tick:1ms $epoch", 'time' ],
+	'bits of the datacenter' => [ "time:40 datacenter:5 worker:4 sequence:11 tick:1ms $epoch", 'datacenter' ],
+	'bits of the worker' => [ "time:40 datacenter:4 worker:3 sequence:11 tick:1ms $epoch", 'worker' ],
+	'bits of the sequence' => [ "time:40 datacenter:4 worker:4 sequence:12 tick:1ms $epoch", 'sequence' ],
+	'order' => [ "time:40 sequence:11 datacenter:4 worker:4 tick:1ms $epoch", 'order of the fields' ],
+	'datacenter and worker' => [ "time:40 worker:4 datacenter:4 sequence:11 tick:1ms $epoch", 'order of the fields' ],
+	'one field of the node ID' => [ "time:40 node:8 sequence:11 tick:1ms $epoch", 'node, datacenter, worker' ],
+	'tick' => [ "time:40 datacenter:4 worker:4 sequence:11 tick:2ms $epoch", 'tick' ],
+	'epoch' => [ 'time:40 datacenter:4 worker:4 sequence:11 tick:1ms epoch:2020-01-01T00:00:00.001Z', 'epoch' ],
+	'several' => [ 'time:39 datacenter:4 worker:4 sequence:12 tick:1ms epoch:2021-01-01T00:00:00Z', 'time, sequence, epoch' ]);
 
 foreach my $what (sort keys %differs)
 {
-	lease_settings($two, zookeeper_hosts => $zk->hosts, layout => $differs{$what});
+	my ($layout, $names) = @{ $differs{$what} };
+
+	lease_settings($two, zookeeper_hosts => $zk->hosts, layout => $layout);
 	start_waiting($two);
 	wait_for_state($two, 'refused');
 	my $theirs = status($two, 'layout');
 	isnt($theirs, $ours, "$what: another layout");
-	fails_with($two, 'SELECT snowflake_next()', 'SF006', [ qr/lease/, qr/DETAIL:.*\Q$ours\E/, qr/DETAIL:.*\Q$theirs\E/ ],
-		"$what: no ID, and both layouts are named");
+	fails_with($two, 'SELECT snowflake_next()', 'SF006',
+		[ qr/lease/, qr/DETAIL:.*\($names\)/, qr/DETAIL:.*\Q$ours\E/, qr/DETAIL:.*\Q$theirs\E/ ],
+		"$what: no ID, and the difference and both layouts are named");
 	like(status($two, 'lease_last_error'), qr/\Q$ours\E/, 'also in the status');
 	is(status($two, 'node_id IS NULL'), 't', 'there is no node ID');
 	$two->stop;
@@ -67,7 +72,7 @@ is(status($one, 'lease_state, lease_claim'), 'held|1', 'the other server did not
 
 # Another path is another cluster.
 $two->stop;
-lease_settings($two, zookeeper_hosts => $zk->hosts, zookeeper_path => '/snowflake/other', layout => $differs{order});
+lease_settings($two, zookeeper_hosts => $zk->hosts, zookeeper_path => '/snowflake/other', layout => $differs{order}[0]);
 $two->start;
 wait_for_lease($two);
 is(status($two, 'lease_claim'), 1, 'under another path it is in a cluster of its own');

@@ -29,6 +29,7 @@ our @EXPORT = qw(
   wait_for_state
   lease_clients
   client_errors
+  lease_request
   lease_worker
   await_id
   first_id_s
@@ -184,6 +185,19 @@ sub client_errors
 		$errors{$error}++ unless defined $but && $error =~ /^ERROR:  $but:/;
 	}
 	return \%errors;
+}
+
+# What a claim, an extension or a release is, in the words of the relay.
+sub lease_request
+{
+	my ($what) = @_;
+	my $ledger = '\S*/ids/\d+';
+	my %match = (
+		claim => "(?:set|create) $ledger .*create $ledger/holder \\(ephemeral\\)",
+		extension => "^(?!.*create )(?!.*nonce none).*set $ledger version",
+		release => "set $ledger version \\d+ [^;]*nonce none");
+
+	return (request => 'set multi', match => $match{$what} // die "no such request: $what\n");
 }
 
 # The process that speaks with ZooKeeper.

@@ -61,6 +61,37 @@ foreach my $round (1 .. $rounds)
 	pass(sprintf('round %d: the leader was %s, all had extended and one claimed after %.1f s',
 		$round, $frozen ? 'frozen' : 'killed', $after));
 }
+
+#
+# It is killed while a claim or an extension is on its way to the ensemble, or done
+# and its answer on the way back
+#
+
+my $proxy = $zk->proxy;
+$three->stop;
+lease_settings($three, zookeeper_hosts => $proxy->hosts, zookeeper_window => "${window_s}s");
+start_leasing($three);
+foreach my $what ('claim', 'extension')
+{
+	foreach my $when ('delayed', 'answered late')
+	{
+		my $leader = $zk->leader;
+
+		$three->stop if $what eq 'claim';
+		my $rule = $proxy->rule($when, lease_request($what), seconds => 3);
+		$three->start if $what eq 'claim';
+		is($proxy->fired($rule), 1, "$what $when");
+		my $node_id = status($three, 'node_id');
+		my $high = $node_id eq '' ? 0 : ledger($zk)->{$node_id}{high};
+		$zk->kill9($leader);
+		$proxy->clear;
+		$node_id = wait_for_lease($three);
+		poll_until(sub { ledger($zk)->{$node_id}{high} > $high }, 'an extension without the old leader');
+		$zk->start($leader);
+		$zk->wait_serving;
+		pass("$what $when, and its leader killed: the lease goes on");
+	}
+}
 is_deeply(client_errors($clients{ $_->name }), {}, $_->name . ': no call has failed for that') foreach $one, $two;
 is(status($_, 'lease_fenced, lease_claim'), '0|1', $_->name . ' has its first lease still') foreach $one, $two;
 

@@ -34,19 +34,13 @@ start_leasing($_) foreach @nodes;
 my $history = lease_history(@nodes);
 my %clients = map { $_->name => lease_clients($_, 2) } @nodes;
 
-# What a request is, in the relay's words.
-my $ledger = '\S*/ids/\d+';
-my %request = (
-	claim => "(?:set|create) $ledger .*create $ledger/holder \\(ephemeral\\)",
-	extension => "^(?!.*create )(?!.*nonce none).*set $ledger version",
-	release => "set $ledger version \\d+ [^;]*nonce none");
 my @when = ('lost', 'unanswered', 'delayed', 'answered late');
 
 sub rule
 {
 	my ($when, $what, %params) = @_;
 
-	return $proxy->rule($when, request => 'set multi', match => $request{$what}, seconds => 1.2, %params);
+	return $proxy->rule($when, lease_request($what), seconds => 1.2, %params);
 }
 
 # The server has a lease after that, and makes IDs; so does the other one.
@@ -80,7 +74,7 @@ foreach my $when (@when[ 0, 1 ])
 # arrives, the lease may have gone to another.
 foreach my $seconds (1, 4, 7)
 {
-	my $rule = $proxy->rule('delayed', request => 'set multi', match => $request{extension}, seconds => $seconds);
+	my $rule = $proxy->rule('delayed', lease_request('extension'), seconds => $seconds);
 	is($proxy->fired($rule), 1, "an extension $seconds s late");
 	usleep(($seconds + 0.5) * 1_000_000);
 	goes_on("an extension $seconds s late");
@@ -183,7 +177,7 @@ foreach my $end ('goes on', 'goes on, and the connection breaks', 'is killed', '
 	wait_for_lease($other);
 	$other->stop;
 	$proxy->seen;
-	my $late = $proxy->rule('delayed', request => 'multi', match => $request{claim}, seconds => 7);
+	my $late = $proxy->rule('delayed', lease_request('claim'), seconds => 7);
 	$node->start;
 	poll_until(sub { grep { $_->{told} =~ /holder/ && $_->{request} eq 'multi' } $proxy->seen }, 'the claim');
 	$other->start;

@@ -400,12 +400,15 @@ sub _own_client
 	return $self->{client} //= $self->client;
 }
 
-# See SnowflakeZooKeeper::Client.
+# See SnowflakeZooKeeper::Client.  What reads sees all that was answered to
+# others before, which a server that lags behind does not show by itself.
 foreach my $method (qw(get set create delete exists children tree))
 {
 	no strict 'refs';
 	*$method = sub {
 		my ($self, @args) = @_;
+
+		$self->_own_client->request(op => 'sync', path => @args) if $method =~ /^(?:get|exists|children)$/;
 		return $self->_own_client->$method(@args);
 	};
 }

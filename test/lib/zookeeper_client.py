@@ -216,6 +216,10 @@ class Tests:
     def children(self, request):
         return sorted(self.connected().get_children(request["path"]))
 
+    def sync(self, request):
+        self.connected().sync(request["path"])
+        return True
+
     def tree(self, request):
         client = self.connected()
         client.sync(request["path"])
@@ -266,7 +270,7 @@ class Tests:
 
 
 OPERATIONS = (
-    "get set create delete exists children tree set_acl multi session transactions stop"
+    "get set create delete exists children tree sync set_acl multi session transactions stop"
 ).split()
 
 

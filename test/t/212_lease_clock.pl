@@ -148,4 +148,35 @@ foreach my $n (@nodes)
 history_of_leases_ok($history, $zk, \@nodes, 3000, 'what the three servers issued');
 
 $_->stop foreach @nodes;
+
+#
+# A lease begins where the last one ended, also for a clock that is set back
+# before the first ID.  In a database without a horizon, which would keep that,
+# too.
+#
+
+my $right = $nodes[1];
+my $path = '/snowflake/low';
+lease_settings($_, %settings, zookeeper_hosts => $zk->hosts, zookeeper_path => $path, zookeeper_node_range => 3)
+  foreach $node, $right;
+$clock->start;
+$node->safe_psql('postgres', 'CREATE DATABASE fresh');
+$node->safe_psql('fresh', 'CREATE EXTENSION snowflake');
+wait_for_lease($node);
+$node->stop;
+$right->start;
+wait_for_lease($right);
+my $last = await_id($right);
+$right->stop;
+$clock->start;
+wait_for_lease($node);
+$clock->set(-60);
+fails_with($node, 'SELECT snowflake_next()', 'SF001', [qr/the clock is .* s behind the last ID/],
+	'no ID before the lease', dbname => 'fresh');
+$clock->set(0);
+my $next;
+poll_until(sub { $node->psql('fresh', 'SELECT snowflake_next()', stdout => \$next, stderr => \my $ignored) == 0 }, 'an ID');
+cmp_ok($next, '>', $last, 'set right, there is one after those of the last holder');
+$node->stop;
+
 done_testing();

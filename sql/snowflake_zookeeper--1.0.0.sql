@@ -25,7 +25,7 @@ COMMENT ON COLUMN snowflake_nodes.node_id IS 'node ID that the server holds';
 COMMENT ON COLUMN snowflake_nodes.host IS 'name of its machine; null, like what follows: its record could not be read';
 COMMENT ON COLUMN snowflake_nodes.port IS 'port that it listens on';
 COMMENT ON COLUMN snowflake_nodes.since IS 'since when it has the node ID, by its own clock';
-COMMENT ON COLUMN snowflake_nodes.horizon_left IS 'how long its lease lasts if it is not extended, by the clock of the server that is asked';
+COMMENT ON COLUMN snowflake_nodes.horizon_left IS 'how long its lease lasts if it is not extended, by the clock of the server that is asked; null: it has just claimed one';
 COMMENT ON COLUMN snowflake_nodes.clock_offset IS 'how far its clock was ahead of ZooKeeper''s when it last extended its lease';
 COMMENT ON COLUMN snowflake_nodes.clock_error IS 'by how much that may be wrong, either way';
 COMMENT ON COLUMN snowflake_nodes.version IS 'version of its library snowflake';

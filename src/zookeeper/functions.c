@@ -115,7 +115,11 @@ snowflake_nodes(PG_FUNCTION_ARGS)
 			put(&row, Int32GetDatum(node->port));
 			put(&row, CStringGetTextDatum(node->version));
 			put_ms(&row, node->since_ms);
-			put_interval_us(&row, (node->high_ms - sf_api->clock_ms()) * 1000);
+			/* A server enters its record before it has extended its lease. */
+			if (node->high_ms > 0)
+				put_interval_us(&row, (node->high_ms - sf_api->clock_ms()) * 1000);
+			else
+				put_null(&row);
 			put_interval_us(&row, node->offset_us);
 			put_interval_us(&row, node->error_us);
 			put(&row, BoolGetDatum(node->leader));

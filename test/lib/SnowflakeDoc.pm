@@ -12,8 +12,11 @@
 #   ...           from, or stands in for.  <!-- conf likewise.
 #   -->
 #   <!-- database NAME -->         what follows runs in a new database.
+#   <!-- needs EXTENSION 4 -->     what follows, up to the next such line or
+#                                  database, is skipped where the server does
+#                                  not have it, or has another major version.
 #   <!-- varies: id, messages -->  what the next output has in these columns
-#                                  differs from run to run, see same_output().
+#                                  differs from run to run, see comparable().
 #   <!-- NAME: begin -->           (and end) mark a part that a program writes.
 #
 # psql is quiet, in UTC, and leaves out the CONTEXT of errors.
@@ -38,7 +41,7 @@ our @EXPORT = qw(
 );
 
 # The parts of a document in their order, as hashes: kind (sql, conf, run,
-# database), line, text, and for sql perhaps output and varies.
+# database, needs), line, text, and for sql perhaps output and varies.
 sub document_parts
 {
 	my ($markdown) = @_;
@@ -82,11 +85,15 @@ sub document_parts
 		{
 			push @parts, { kind => 'database', line => $number, text => $1 };
 		}
+		elsif ($line =~ /^<!-- needs (\w+(?: \d+)?) -->$/)
+		{
+			push @parts, { kind => 'needs', line => $number, text => $1 };
+		}
 		elsif ($line =~ /^<!-- varies: (.*) -->$/)
 		{
 			@varies = split /,\s*/, $1;
 		}
-		elsif ($line =~ /^<!-- \w+: (?:begin|end) -->$/)
+		elsif ($line =~ /^<!-- [\w-]+: (?:begin|end) -->$/)
 		{
 			undef $last;
 		}
@@ -107,11 +114,13 @@ sub document_parts
 	return @parts;
 }
 
-# A value that differs from run to run, as far as it does not.
+# A value that differs from run to run, as far as it does not.  Of "any" value
+# only whether there is one.
 sub shape
 {
-	my ($value) = @_;
+	my ($value, $how) = @_;
 
+	return $value eq '' ? '' : '<any>' if $how eq 'any';
 	$value =~ s/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/<uuid>/g;
 	$value =~ s/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?/<time>/g;
 	$value =~ s/(?:\d+ days? )?-?\d\d:\d\d:\d\d(?:\.\d+)?/<interval>/g;
@@ -120,18 +129,20 @@ sub shape
 }
 
 # Output of psql in a form in which it can be compared.  Widths of columns do
-# not count.  In the columns named in varies, only the kind of the values does;
-# with "messages" among them, so in errors and notices.
+# not count.  In the columns named in varies, only the kind of the values does,
+# and after "any", as in "any host", not even that; with "messages" among them,
+# so in errors and notices, and with "costs" in what a plan estimates.
 sub comparable
 {
 	my ($output, @varies) = @_;
-	my %varies = map { $_ => 1 } @varies;
+	my %varies = map { /^any (.*)/ ? ($1 => 'any') : ($_ => 'number') } @varies;
 	my @lines = split /\n/, $output;
 	my (@names, @result, $expanded);
 
 	foreach my $i (0 .. $#lines)
 	{
 		my $line = $lines[$i] =~ s/\s+$//r;
+		$line =~ s/\(cost=[\d.]+ rows=\d+ /(cost=<number> rows=<number> / if $varies{costs};
 		my @cells = map { s/^\s+//r } split /\s*\|/, $line, -1;
 
 		if ($line =~ /^-\[ RECORD \d+ \]/)
@@ -155,20 +166,22 @@ sub comparable
 		}
 		elsif ($expanded)
 		{
-			$cells[1] = shape($cells[1] // '') if $varies{ $cells[0] };
+			$cells[1] = shape($cells[1] // '', $varies{ $cells[0] }) if $varies{ $cells[0] };
 			$line = join ' | ', @cells;
 		}
 		elsif (@names)
 		{
 			foreach my $n (0 .. $#cells)
 			{
-				$cells[$n] = shape($cells[$n]) if $varies{ $names[$n] // '' };
+				my $how = $varies{ $names[$n] // '' };
+
+				$cells[$n] = shape($cells[$n], $how) if $how;
 			}
 			$line = join ' | ', @cells;
 		}
 		elsif ($varies{messages})
 		{
-			$line = shape($line);
+			$line = shape($line, $varies{messages});
 		}
 		push @result, $line;
 	}
@@ -202,18 +215,33 @@ sub run_sql
 	return split /^==== the next piece ====\n/m, $output, -1;
 }
 
-# Run all examples of a document, each a test.
+# Why the server cannot do what needs an extension ("NAME" or "NAME MAJOR"), or
+# undef where it can.
+sub missing
+{
+	my ($node, $dbname, $needed) = @_;
+	my ($extension, $major) = split / /, $needed;
+	my $version = $node->safe_psql($dbname,
+		"SELECT default_version FROM pg_available_extensions WHERE name = '$extension'");
+
+	return "this PostgreSQL has no $extension" if $version eq '';
+	return "this is for $extension $major, and there is $version" if defined $major && $version !~ /^$major\b/;
+	return undef;
+}
+
+# Run all examples of a document, each a test.  Parameters: node, a server that
+# runs, for a document that does not do with one that has a node ID.
 sub document_ok
 {
-	my ($file) = @_;
+	my ($file, %params) = @_;
 	my $name = $file =~ s/.*\///r;
-	my $node = snowflake_node($name =~ s/\W/_/gr, 'snowflake.node_id = 37');
+	my $node = $params{node} // snowflake_node($name =~ s/\W/_/gr, 'snowflake.node_id = 37');
 	my @parts = eval { document_parts(slurp_file($file)) };
 	my $dbname = 'postgres';
 	my $examples = 0;
 
 	is($@, '', "$name can be read") or return;
-	$node->start;
+	$node->start unless $params{node};
 	while (@parts)
 	{
 		my $part = $parts[0];
@@ -230,6 +258,19 @@ sub document_ok
 			$node->safe_psql('postgres', "CREATE DATABASE $dbname");
 			shift @parts;
 		}
+		elsif ($part->{kind} eq 'needs')
+		{
+			my $missing = missing($node, $dbname, $part->{text});
+
+			shift @parts;
+			if (defined $missing)
+			{
+				my $skipped = 0;
+
+				$skipped++ while @parts && $parts[0]->{kind} !~ /^(?:needs|database)$/ && shift @parts;
+			  SKIP: { skip "$name, line $part->{line}: $missing", $skipped; }
+			}
+		}
 		else
 		{
 			my @together;
@@ -244,7 +285,7 @@ sub document_ok
 			}
 		}
 	}
-	$node->stop;
+	$node->stop unless $params{node};
 	cmp_ok($examples, '>', 0, "$name has examples");
 	return;
 }

@@ -58,8 +58,7 @@ clean()
 	fi
 	if [ -n "$(servers_below "$DIR")" ]; then
 		say "Stopping the demo server in $DIR"
-		[ -n "$DIR" ] || exit "$status"
-	stop_servers_below "$DIR" || die "the server in $DIR does not stop"
+		stop_servers_below "$DIR" || die "the server in $DIR does not stop"
 	fi
 	rm -rf "$DIR" "$DEMO"
 }

@@ -75,7 +75,7 @@ bool
 sf_zk_auth_read(char auth[SF_ZK_AUTH_SIZE], size_t *length)
 {
 	int			fd;
-	ssize_t		n = -1;
+	ssize_t		n;
 
 	*length = 0;
 	if (*sf_zk_auth_file == '\0')

@@ -149,7 +149,7 @@ static Reader
 read_from(const char *text, size_t length, const char *kind, SfRecordError *error)
 {
 	Reader		reader = {text, text + length, error, false};
-	Piece		value = {"", 0};
+	Piece		value;
 	size_t		kind_length = strlen(kind);
 	int64_t		version;
 

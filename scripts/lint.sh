@@ -159,6 +159,11 @@ check_symbols()
 	if am_root; then chown postgres: "$dir"; fi
 	run_logged "$dir/make.log" as_server make -s --no-print-directory -C "$dir/tree" "PG_CONFIG=$PG_CONFIG" \
 		with_llvm=no "COPT=$STRICT" "-j$(nproc)" all || bad=1
+	# The Makefile leaves it out where it cannot be built.
+	if [ "$bad" -eq 0 ] && [ ! -e "$dir/tree/src/zookeeper/snowflake_zookeeper.so" ]; then
+		echo "the module snowflake_zookeeper was not built, so its symbols were not seen: it needs libzookeeper-st-dev"
+		bad=1
+	fi
 	[ "$bad" -ne 0 ] || find "$dir/tree" -name '*.so' -exec nm -g --defined-only {} + | awk 'NF == 3 { print $3 }' |
 		grep -vE '^(sf_|snowflake_|pg_finfo_snowflake_)|^(_PG_init|Pg_magic_func)$' |
 		found "symbols that are not named sf_ or snowflake_" || bad=1

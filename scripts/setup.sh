@@ -103,6 +103,9 @@ want_for_lint()
 	want cppcheck "looks at C files" have cppcheck
 	want clang-tidy "looks at C files" have clang-tidy
 	want libcmocka-dev "headers that the unit tests include" test -e /usr/include/cmocka.h
+	# Not beside the other flavour, which it would replace.
+	want libzookeeper-st-dev "headers of the module that leases node IDs" \
+		test -e /usr/include/zookeeper/zookeeper.h
 }
 
 want_for_fuzz()

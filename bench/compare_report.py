@@ -321,15 +321,20 @@ def charts(data):
 
 # ---- Publishing -------------------------------------------------------------
 
-def replace_between(file, mark, text):
+def around(file, mark):
+    """The file up to the first line of the mark, and from the last one on."""
     begin, end = "<!-- %s: begin -->" % mark, "<!-- %s: end -->" % mark
-    old = open(file).read()
-    if begin not in old or end not in old:
+    head, found, rest = open(file).read().partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not found or not found_end:
         sys.exit("error: %s has no lines %s and %s" % (file, begin, end))
-    head, rest = old.split(begin, 1)
-    tail = rest.split(end, 1)[1]
+    return head + begin + "\n", "\n" + end + tail
+
+
+def replace_between(file, mark, text):
+    head, tail = around(file, mark)
     with open(file, "w") as out:
-        out.write(head + begin + "\n" + text + "\n" + end + tail)
+        out.write(head + text + tail)
 
 
 def image(name, text, directory):
@@ -344,6 +349,11 @@ def origin(data):
 def publish(data, made, tree, name):
     """Under a name, a run stands beside the main one, without charts."""
     suffix = "-" + name if name else ""
+    readme, document = os.path.join(tree, "README.md"), os.path.join(tree, "doc", "compare.md")
+    # Where there is no place for one part, nothing is to be changed.
+    around(document, "results" + suffix)
+    if not name:
+        around(readme, "charts")
     for kind in ("csv", "json"):
         shutil.copy(data.path("compare." + kind), os.path.join(tree, "doc", "compare%s.%s" % (suffix, kind)))
     text = markdown(data)
@@ -357,9 +367,9 @@ def publish(data, made, tree, name):
             image(chart, title, "img") + "\n*%s: %s*\n" % (title, origin(data)) for chart, title, _ in made)
         chosen = [image(chart, title, "doc/img") for chart, title, _ in made
                   if chart in ("compare-throughput", "compare-index")]
-        replace_between(os.path.join(tree, "README.md"), "charts", "\n".join(
+        replace_between(readme, "charts", "\n".join(
             chosen + ["From %s.\n" % origin(data)]))
-    replace_between(os.path.join(tree, "doc", "compare.md"), "results" + suffix, text)
+    replace_between(document, "results" + suffix, text)
 
 
 def main():

@@ -152,7 +152,7 @@ step_monitoring()
 		done
 	fi
 	SNOWFLAKE_MONITORING_PATH=$programs/usr/bin \
-		installcheck REGRESS= ISOLATION= PROVE_TESTS=test/t/130_monitoring.pl
+		installcheck REGRESS= ISOLATION= 'PROVE_TESTS=test/t/130_monitoring.pl test/t/131_prometheus.pl'
 }
 
 # Lines that were not run are named.  What is in src/zookeeper counts where its
@@ -225,7 +225,7 @@ explain_examples()
 
 explain_monitoring()
 {
-	show_tail "$WORK/tmp_check/log/regress_log_130_monitoring" 60
+	explain_tap "$DIR/monitoring.log"
 }
 
 # ---- Running them -----------------------------------------------------------

@@ -4,7 +4,9 @@
  *	  The credentials for ZooKeeper.
  *
  * They are read anew for each session, so that they can be changed without a
- * restart, and never shown: not in a log, not in a view.
+ * restart; the worker begins another session when they have changed, after a
+ * reload or where ZooKeeper does not accept those that it has.  They are never
+ * shown: not in a log, not in a view.
  *
  *-------------------------------------------------------------------------
  */

@@ -113,6 +113,7 @@ sf_zk_multi_run(SfZkMulti *multi)
 		return ZOPERATIONTIMEOUT;
 	if (multi->rc == ZOK || sf_zk_refused(multi->rc))
 		sf_api->report_round_trip(Max(multi->received_us - multi->sent_us, 1));
+	sf_zk_session_note(multi->rc);
 	return multi->rc;
 }
 

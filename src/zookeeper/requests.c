@@ -210,6 +210,7 @@ take_reply(Request *request, int rc, SfZkReply *reply)
 		*reply = request->reply;
 		reply->rc = rc;
 	}
+	sf_zk_session_note(rc);
 	leave_request(request);
 	return rc;
 }

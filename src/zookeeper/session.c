@@ -33,7 +33,17 @@
 static zhandle_t *handle = NULL;
 static bool connected = false;
 static bool dead = false;
-static bool authenticated = false;
+
+/*
+ * What the session has authenticated with, none where the length is 0.  The
+ * library keeps that too, for when it connects again.
+ */
+static char auth[SF_ZK_AUTH_SIZE];
+static size_t auth_length = 0;
+
+/* A request was refused for want of rights; when to look at the file again. */
+static bool denied = false;
+static int64 look_at_us = 0;
 
 /* Set when a wait was cut short for something that is not for it. */
 static bool latch_was_set = false;
@@ -63,36 +73,73 @@ watch_session(zhandle_t *zh, int type, int state, const char *path, void *contex
 bool
 sf_zk_session_open(void)
 {
-	char		auth[SF_ZK_AUTH_SIZE];
-	size_t		auth_length = 0;
 	int			rc;
 
+	explicit_bzero(auth, sizeof(auth));
 	if (!sf_zk_auth_read(auth, &auth_length))
 		return false;
 
-	connected = dead = false;
-	authenticated = auth_length > 0;
+	connected = dead = denied = false;
 	zoo_set_debug_level(ZOO_LOG_LEVEL_WARN);
 	handle = zookeeper_init2(sf_zk_hosts, watch_session, sf_zk_session_timeout_ms, NULL, NULL,
 							 ZOO_NO_LOG_CLIENTENV, sf_zk_client_log);
 	if (handle == NULL)
 	{
 		sf_zk_trouble("could not set up the ZooKeeper client for \"%s\": %m", sf_zk_hosts);
-		explicit_bzero(auth, sizeof(auth));
 		return false;
 	}
 
 	/* Else each turn of the loop looks up the names, and waits for that. */
 	(void) zoo_set_servers_resolution_delay(handle, -1);
 
-	rc = authenticated ? zoo_add_auth(handle, "digest", auth, auth_length, NULL, NULL) : ZOK;
-	explicit_bzero(auth, sizeof(auth));
+	rc = auth_length > 0 ? zoo_add_auth(handle, "digest", auth, auth_length, NULL, NULL) : ZOK;
 	if (rc != ZOK)
 	{
 		sf_zk_trouble("could not authenticate to ZooKeeper: %s", zerror(rc));
 		sf_zk_session_drop();
 		return false;
 	}
+	return true;
+}
+
+/*
+ * Are the credentials others now than those that the session has?  Where they
+ * cannot be had, with the reason reported, the answer is the argument.
+ */
+bool
+sf_zk_session_auth_changed(bool if_unreadable)
+{
+	char		fresh[SF_ZK_AUTH_SIZE];
+	size_t		length;
+	bool		changed = if_unreadable;
+
+	if (sf_zk_auth_read(fresh, &length))
+		changed = length != auth_length || memcmp(fresh, auth, length) != 0;
+	explicit_bzero(fresh, sizeof(fresh));
+	return changed;
+}
+
+/* Remember, of the result of a request, whether we had the right to make it. */
+void
+sf_zk_session_note(int rc)
+{
+	if (rc == ZNOAUTH)
+		denied = true;
+}
+
+/*
+ * Was a request refused for want of rights, and not yet asked for here?  Not
+ * more often than once in a second, for the file is read each time.
+ */
+bool
+sf_zk_session_denied(void)
+{
+	int64		now_us = sf_api->clock_monotonic_us();
+
+	if (!denied || now_us < look_at_us)
+		return false;
+	denied = false;
+	look_at_us = now_us + US_PER_SECOND;
 	return true;
 }
 
@@ -152,7 +199,7 @@ sf_zk_session_stop_at(int64 deadline_us)
 const struct ACL_vector *
 sf_zk_acl(void)
 {
-	return authenticated ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
+	return auth_length > 0 ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
 }
 
 /*

@@ -104,9 +104,8 @@ new_session(void)
 
 /* Begin anew, after a pause: all servers may be doing so. */
 static void
-drop_session(const char *why)
+drop_session(void)
 {
-	sf_zk_trouble("%s", why);
 	sf_zk_session_drop();
 	was_connected = false;
 	open_at_us = sf_api->clock_monotonic_us() +
@@ -135,7 +134,8 @@ tend_session(void)
 	}
 	if (sf_zk_session_dead())
 	{
-		drop_session("the session with ZooKeeper has expired");
+		sf_zk_trouble("the session with ZooKeeper has expired");
+		drop_session();
 		return;
 	}
 	if (!sf_zk_connected())
@@ -146,7 +146,10 @@ tend_session(void)
 			sf_zk_trouble("could not connect to ZooKeeper at \"%s\"", sf_zk_hosts);
 		was_connected = false;
 		if (now_us - connected_at_us > Max(2 * sf_zk_session_timeout_ms * INT64CONST(1000), LONGEST_OUTAGE_US))
-			drop_session("ZooKeeper could not be reached for long: beginning a new session");
+		{
+			sf_zk_trouble("ZooKeeper could not be reached for long: beginning a new session");
+			drop_session();
+		}
 		return;
 	}
 
@@ -159,6 +162,19 @@ tend_session(void)
 	if (!was_connected)
 		ereport(LOG, (errmsg("snowflake: connected to ZooKeeper")));
 	was_connected = true;
+}
+
+/*
+ * Other credentials are for another session.  A lease that is held goes on: it
+ * is in the ledger, and only what says that we live has to be made anew.
+ */
+static void
+check_auth(bool if_unreadable)
+{
+	if (!sf_zk_session_exists() || !sf_zk_session_auth_changed(if_unreadable))
+		return;
+	ereport(LOG, (errmsg("snowflake: the credentials for ZooKeeper have changed: beginning a new session")));
+	drop_session();
 }
 
 /* ---- the end ------------------------------------------------------------------ */
@@ -213,6 +229,7 @@ sf_zk_worker_main(Datum arg)
 
 			/* IDs may be allowed to run further ahead. */
 			sf_zk_protocol_extend_soon();
+			check_auth(false);
 		}
 
 		tend_session();
@@ -224,6 +241,10 @@ sf_zk_worker_main(Datum arg)
 			until_us = Min(until_us, sf_zk_registry_step());
 		}
 		sf_zk_request_step();
+
+		/* Where there is no lease, nothing is lost with such a session. */
+		if (sf_zk_session_denied())
+			check_auth(!sf_zk_lease.held);
 		sf_zk_protocol_report();
 		sf_zk_session_wait(until_us);
 	}

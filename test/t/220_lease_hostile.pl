@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use Digest::SHA 'sha1_base64';
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
@@ -298,10 +299,67 @@ $node->stop;
 write_file("cluster:guessed\n", 0600);
 $node->start;
 is_told(qr/ZooKeeper does not let this server.*auth_file/, 'with another password the server is refused');
+my $let_in = -s $node->logfile;
 write_file("cluster:$secret\n", 0600);
-$node->stop;
-$node->start;
-makes_ids('with the right one it is let in');
+makes_ids('once it is corrected, the server is let in without a restart');
+unlike(slurp_file($node->logfile, $let_in), qr/database system is ready/, 'nor has it restarted by itself');
+
+# One password follows another, with a time when both are good.
+my $claimed;
+my $next = 'the next secret';
+
+sub let_in
+{
+	my ($client, @passwords) = @_;
+	my @acl = map {
+		{ scheme => 'digest', id => 'cluster:' . sha1_base64("cluster:$_") . '=', perms => 31 }
+	} @passwords;
+
+	$client->set_acl($_, \@acl) foreach keys %{ $client->tree($SnowflakeLease::root) };
+	return;
+}
+
+# The session that says that the server lives.
+sub session_of
+{
+	my ($client) = @_;
+	my $tree = $client->tree($SnowflakeLease::root);
+	my ($holder) = grep { m{/holder$} } keys %$tree;
+
+	return $holder ? $tree->{$holder}{owner} : undef;
+}
+
+sub goes_on_with
+{
+	my ($client, $name) = @_;
+	my ($path) = grep { m{/ids/\d+$} } keys %{ $client->tree($SnowflakeLease::root) };
+	my $then = $client->get($path)->{data};
+
+	poll_until(sub { $client->get($path)->{data} ne $then }, 'an extension');
+	is(status($node, 'lease_claim, lease_fenced, lease_state'), "$claimed|0|held", $name);
+	return;
+}
+
+$claimed = status($node, 'lease_claim');
+let_in($friend, $secret, $next);
+$friend->stop;
+$friend = $zk->client(auth => "cluster:$next");
+my $session = session_of($friend);
+$node->reload;
+goes_on_with($friend, 'a reload with the same password');
+is(session_of($friend), $session, 'begins no other session');
+write_file('no password', 0600);
+$node->reload;
+poll_until(sub { slurp_file($node->logfile, $let_in) =~ /auth_file.*name:password/ }, 'a word on the bad file');
+is(session_of($friend), $session, 'one with a bad file begins none either');
+write_file("cluster:$next\n", 0600);
+$node->reload;
+poll_until(sub { my $new = session_of($friend); defined $new && $new ne $session }, 'another session');
+goes_on_with($friend, 'a reload with another password: the lease goes on in another session');
+let_in($friend, $next);
+goes_on_with($friend, 'and with that password alone');
+$friend->stop;
+makes_ids('there are IDs still');
 $node->stop;
 is_deeply([ PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /(was terminated by signal.*)/g ], [], 'nothing crashed in all that');
 

@@ -62,7 +62,7 @@ claim(uint32 id, const SfCandidate *candidate)
 	if (rc == ZOK)
 	{
 		/* From here on, until a reply says otherwise, it may be ours. */
-		sf_zk_lease.unknown = true;
+		sf_zk_lease.unknown = sf_zk_lease.traces = true;
 		rc = sf_zk_multi_run(multi);
 	}
 
@@ -86,6 +86,7 @@ claim(uint32 id, const SfCandidate *candidate)
 			sf_zk_tree.agreed = false;
 		if (rc == ZNOAUTH)
 			sf_zk_trouble("ZooKeeper does not let this server claim node ID %u: see \"snowflake.zookeeper_auth_file\"", id);
+		sf_zk_lease.traces = false;
 		sf_zk_forget();
 		conflicts++;
 	}

@@ -245,7 +245,9 @@ snowflake_zookeeper_retire(PG_FUNCTION_ARGS)
  * snowflake_zookeeper_release() returns void
  *
  * Give the node ID of this server back, and make no more IDs until
- * snowflake_zookeeper_claim() is called or the server is restarted.
+ * snowflake_zookeeper_claim() is called or the server is restarted.  A warning
+ * where ZooKeeper could not be told: others can claim the node ID then when its
+ * lease has run out, and ZooKeeper has ended the session.
  *
  * Errors: 42501 not superuser, 55000 not preloaded or no worker, 57014 no
  * answer in time.

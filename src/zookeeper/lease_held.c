@@ -18,6 +18,7 @@
 
 SfZkLease	sf_zk_lease;
 bool		sf_zk_lease_fenced = false;
+bool		sf_zk_ghost = false;
 
 /* What backends may use from now on. */
 void
@@ -51,6 +52,8 @@ sf_zk_hold(const char *how)
 void
 sf_zk_forget(void)
 {
+	if (sf_zk_lease.traces)
+		sf_zk_ghost = true;
 	memset(&sf_zk_lease, 0, sizeof(sf_zk_lease));
 }
 
@@ -189,12 +192,18 @@ sf_zk_make_present(void)
 {
 	SfZkMulti  *multi = sf_zk_multi_new();
 	char		path[SF_ZK_PATH_SIZE];
+	bool		traces = sf_zk_lease.traces;
 	int			rc;
 
 	sf_zk_multi_check(multi, sf_zk_path_id(path, sf_zk_lease.id), sf_zk_lease.version);
 	rc = sf_zk_add_presence(multi);
 	if (rc == ZOK)
+	{
+		sf_zk_lease.traces = true;
 		rc = sf_zk_multi_run(multi);
+		if (sf_zk_refused(rc))
+			sf_zk_lease.traces = traces;
+	}
 	sf_zk_multi_free(multi);
 
 	if (rc == ZOK)

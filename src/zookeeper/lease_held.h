@@ -17,6 +17,7 @@ typedef struct SfZkLease
 	bool		unknown;		/* the fate of our last write is not known */
 	bool		present;		/* holder and registry entry are this
 								 * session's */
+	bool		traces;			/* they may be, or one of them */
 
 	/* These belong to a lease that is held, or to a claim of unknown fate. */
 	uint32		id;
@@ -34,6 +35,12 @@ extern SfZkLease sf_zk_lease;
 
 /* The lease was lost to another server, and no other has been had since. */
 extern bool sf_zk_lease_fenced;
+
+/*
+ * This session may still say that we hold a node ID that we do not: it is to
+ * be dropped, or the ID would seem to be held for as long as it lives.
+ */
+extern bool sf_zk_ghost;
 
 extern void sf_zk_publish(void);
 extern void sf_zk_hold(const char *how);

@@ -166,6 +166,8 @@ write_release(int64 high_ms, bool with_presence)
 		sf_zk_multi_delete(multi, sf_zk_path_node(path, sf_zk_lease.id));
 	}
 	rc = sf_zk_multi_run(multi);
+	if (rc == ZOK && with_presence)
+		sf_zk_lease.traces = false;
 	sf_zk_multi_free(multi);
 	return rc;
 }
@@ -174,13 +176,16 @@ write_release(int64 high_ms, bool with_presence)
  * Give the node ID back, so that it can be claimed at once.  Closed first, in
  * shared memory, which is final; then the ledger is told, where it is still at
  * the version that we know.  Returns false where ZooKeeper did not answer.
+ * *warning is NULL where all is done, else what is not, in memory of the
+ * current context.
  */
 bool
-sf_zk_protocol_release(void)
+sf_zk_protocol_release(char **warning)
 {
 	int64		last_end_ms = sf_api->close();
 	int			rc = ZOK;
 
+	*warning = NULL;
 	sf_zk_looked_back = true;
 	SF_ZK_FAIL_POINT(4);
 	if (sf_zk_lease.held)
@@ -198,9 +203,14 @@ sf_zk_protocol_release(void)
 		if (rc == ZOK)
 			ereport(LOG, (errmsg("snowflake: node ID %u was given back", sf_zk_lease.id)));
 		else
-			sf_zk_trouble("node ID %u is no longer used, but ZooKeeper could not be told (%s): it can be claimed when its lease has run out",
-						  sf_zk_lease.id, zerror(rc));
+			*warning = psprintf("node ID %u is no longer used, but ZooKeeper could not be told (%s): it can be claimed when its lease has run out",
+								sf_zk_lease.id, zerror(rc));
 	}
+	else if (sf_zk_lease.unknown)
+		*warning = psprintf("node ID %u is not used, but may have been claimed: it can be claimed when that lease has run out",
+							sf_zk_lease.id);
+	if (*warning != NULL)
+		sf_zk_trouble("%s", *warning);
 	sf_zk_forget();
 	sf_zk_lease_fenced = false;
 	return rc == ZOK || sf_zk_refused(rc);
@@ -212,7 +222,8 @@ sf_zk_protocol_release(void)
 void
 sf_zk_protocol_new_session(void)
 {
-	sf_zk_lease.present = false;
+	sf_zk_lease.present = sf_zk_lease.traces = false;
+	sf_zk_ghost = false;
 	retry_at_us = 0;
 	failures = 0;
 }
@@ -304,7 +315,7 @@ sf_zk_protocol_step(void)
 {
 	bool		idle = false;
 
-	while (!idle && sf_zk_connected() && !ShutdownRequestPending)
+	while (!idle && !sf_zk_ghost && sf_zk_connected() && !ShutdownRequestPending)
 	{
 		SfZkOutcome outcome;
 

@@ -10,7 +10,7 @@
 
 extern void sf_zk_protocol_new_session(void);
 extern int64 sf_zk_protocol_step(void);
-extern bool sf_zk_protocol_release(void);
+extern bool sf_zk_protocol_release(char **warning);
 extern void sf_zk_protocol_report(void);
 extern void sf_zk_protocol_extend_soon(void);
 

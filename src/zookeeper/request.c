@@ -130,7 +130,7 @@ wait_for_answer(SfZkVerb verb, uint32 id, bool flag)
 }
 
 /*
- * Have the worker do something, and raise its error if it has one.  take, if
+ * Have the worker do something, and raise its error or warning if it has one.  take, if
  * it is not NULL, is handed the answer under a lock, and must not raise one.
  */
 void
@@ -138,6 +138,7 @@ sf_zk_ask(SfZkVerb verb, uint32 id, bool flag,
 		  void (*take) (const SfZkRequest *answer, void *context), void *context)
 {
 	char		error[SF_LEASE_ERROR_SIZE];
+	bool		warning;
 
 	sf_zk_api_init();
 	sf_zk_shared_attach();
@@ -151,14 +152,15 @@ sf_zk_ask(SfZkVerb verb, uint32 id, bool flag,
 
 	LWLockAcquire(&sf_zk_shared->lock, LW_SHARED);
 	strlcpy(error, sf_zk_shared->request.error, sizeof(error));
+	warning = sf_zk_shared->request.warning;
 	if (error[0] == '\0' && take != NULL)
 		take(&sf_zk_shared->request, context);
 	LWLockRelease(&sf_zk_shared->lock);
 	withdraw(0, (Datum) 0);
 
 	if (error[0] != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		ereport(warning ? WARNING : ERROR,
+				(warning ? 0 : errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s", error)));
 }
 
@@ -288,6 +290,8 @@ set_released(bool released)
 static void
 handle(SfZkRequest *answer)
 {
+	char	   *warning;
+
 	switch (answer->verb)
 	{
 		case SF_ZK_LEDGER:
@@ -300,7 +304,12 @@ handle(SfZkRequest *answer)
 			break;
 		case SF_ZK_RELEASE:
 			set_released(true);
-			(void) sf_zk_protocol_release();
+			(void) sf_zk_protocol_release(&warning);
+			if (warning != NULL)
+			{
+				refuse(answer, "%s", warning);
+				answer->warning = true;
+			}
 			break;
 		case SF_ZK_CLAIM:
 			set_released(false);

@@ -177,6 +177,18 @@ check_auth(bool if_unreadable)
 	drop_session();
 }
 
+/*
+ * One that says that we hold what we do not ends as soon as we can tell
+ * ZooKeeper; it may end by itself before that.
+ */
+static void
+drop_ghost(void)
+{
+	sf_zk_ghost = false;
+	ereport(LOG, (errmsg("snowflake: beginning a new session with ZooKeeper, so that no node ID seems to be held that is not")));
+	drop_session();
+}
+
 /* ---- the end ------------------------------------------------------------------ */
 
 /*
@@ -187,10 +199,11 @@ static void
 stop(void)
 {
 	bool		answers = true;
+	char	   *warning;
 
 	sf_zk_session_stop_at(sf_api->clock_monotonic_us() + STOP_US);
 	if (sf_zk_lease.held || sf_api->found().granted)
-		answers = sf_zk_protocol_release();
+		answers = sf_zk_protocol_release(&warning);
 
 	/*
 	 * Not closed where it does not answer: that would be waited for, and the
@@ -245,6 +258,8 @@ sf_zk_worker_main(Datum arg)
 		/* Where there is no lease, nothing is lost with such a session. */
 		if (sf_zk_session_denied())
 			check_auth(!sf_zk_lease.held);
+		if (sf_zk_ghost && sf_zk_connected())
+			drop_ghost();
 		sf_zk_protocol_report();
 		sf_zk_session_wait(until_us);
 	}

@@ -69,6 +69,7 @@ typedef struct SfZkRequest
 
 	/* The answer: an error, or rows. */
 	char		error[SF_LEASE_ERROR_SIZE]; /* empty: none */
+	bool		warning;		/* it was done, and the error is a warning */
 	int			rows;
 	bool		more;
 	SfZkLedgerRow row[SF_ZK_LEDGER_PAGE];

@@ -198,6 +198,52 @@ foreach my $end ('goes on', 'goes on, and the connection breaks', 'is killed', '
 	}
 }
 
+# Given back by hand while ZooKeeper cannot be told, or cannot tell.  The session
+# goes on, and must not keep the node ID from others.
+sub by_hand
+{
+	my ($what) = @_;
+
+	$node->psql('postgres', "SELECT snowflake_zookeeper_$what()", stderr => \my $stderr);
+	return $stderr;
+}
+
+sub other_has_it
+{
+	my ($name) = @_;
+	my $deadline = time + 60;
+
+	usleep(100_000) while status($other, 'lease_state') ne 'held' && time < $deadline;
+	return is(status($other, 'node_id, lease_state'), '5|held', $name);
+}
+
+foreach my $when (@when[ 0, 1 ])
+{
+	my $rule = rule($when, 'release');
+
+	like(by_hand('release'), qr/WARNING: .*node ID 5 is no longer used, but ZooKeeper could not be told/, "given back by hand, $when: a warning");
+	is($proxy->fired($rule), 1, "a release by hand $when");
+	is(status($node, 'lease_state, node_id IS NULL'), 'released|t', 'the node ID is no longer used');
+	other_has_it('another server gets it');
+	is(by_hand('claim'), '', 'claimed by hand');
+	goes_back("given back by hand, $when");
+}
+
+# While it is not known what became of a claim.
+is(by_hand('release'), '', 'given back by hand without trouble');
+other_has_it('another server gets it at once');
+$other->stop;
+my $unanswered = rule('unanswered', 'claim');
+$proxy->rule('lost', request => 'connect', times => 1_000_000);
+by_hand('claim');
+is($proxy->fired($unanswered), 1, 'a claim unanswered');
+wait_for_state($node, 'connecting');
+like(by_hand('release'), qr/WARNING: .*node ID 5 is not used, but may have been claimed/, 'given back by hand, before its fate is known: a warning');
+ok(exists holders($zk)->{5}, 'it had been claimed');
+$proxy->clear;
+$other->start;
+other_has_it('another server gets it then, too');
+
 $_->stop foreach values %clients;
 foreach my $n (@nodes)
 {

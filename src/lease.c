@@ -15,13 +15,16 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
 #include "clock.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "lease.h"
+#include "miscadmin.h"
 #include "node.h"
 #include "shared.h"
 #include "step.h"
+#include "utils/acl.h"
 
 extern PGDLLEXPORT const SfLeaseApi *sf_lease_api(void);
 
@@ -244,10 +247,17 @@ report_error(const char *text)
 	SpinLockRelease(&sf_shared->lease_error_lock);
 }
 
-/* The last error that was reported, or an empty string. */
+/*
+ * The last error that was reported, or an empty string; also where the current
+ * user may not see it.  It can name other servers and what an administrator
+ * has set, so it is for those who see the activity of all in pg_stat_activity.
+ */
 void
 sf_lease_error(char buf[SF_LEASE_ERROR_SIZE])
 {
+	buf[0] = '\0';
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
+		return;
 	SpinLockAcquire(&sf_shared->lease_error_lock);
 	memcpy(buf, sf_shared->lease_error, SF_LEASE_ERROR_SIZE);
 	SpinLockRelease(&sf_shared->lease_error_lock);

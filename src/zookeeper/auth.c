@@ -6,7 +6,7 @@
  * They are read anew for each session, so that they can be changed without a
  * restart; the worker begins another session when they have changed, after a
  * reload or where ZooKeeper does not accept those that it has.  They are never
- * shown: not in a log, not in a view.
+ * shown: not in a log, not in a view.  Where the file is stands in the log only.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,24 +31,24 @@ is_private(int fd)
 
 	if (fstat(fd, &st) != 0)
 	{
-		sf_zk_trouble("could not look at the file \"%s\" of \"snowflake.zookeeper_auth_file\": %m", sf_zk_auth_file);
+		sf_zk_trouble_with(sf_zk_auth_file, "could not look at the file of \"snowflake.zookeeper_auth_file\": %m");
 		return false;
 	}
 	if (!S_ISREG(st.st_mode))
 	{
-		sf_zk_trouble("\"%s\" of \"snowflake.zookeeper_auth_file\" is no regular file", sf_zk_auth_file);
+		sf_zk_trouble_with(sf_zk_auth_file, "the file of \"snowflake.zookeeper_auth_file\" is no regular file");
 		return false;
 	}
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 	{
-		sf_zk_trouble("the file \"%s\" of \"snowflake.zookeeper_auth_file\" must belong to the user that runs the server, or to root",
-					  sf_zk_auth_file);
+		sf_zk_trouble_with(sf_zk_auth_file,
+						   "the file of \"snowflake.zookeeper_auth_file\" must belong to the user that runs the server, or to root");
 		return false;
 	}
 	if ((st.st_mode & (st.st_uid == geteuid() ? (S_IRWXG | S_IRWXO) : (S_IWGRP | S_IXGRP | S_IRWXO))) != 0)
 	{
-		sf_zk_trouble("the file \"%s\" of \"snowflake.zookeeper_auth_file\" can be read or written by others: its mode must be 0600, or 0640 if it belongs to root",
-					  sf_zk_auth_file);
+		sf_zk_trouble_with(sf_zk_auth_file,
+						   "the file of \"snowflake.zookeeper_auth_file\" can be read or written by others: its mode must be 0600, or 0640 if it belongs to root");
 		return false;
 	}
 	return true;
@@ -87,20 +87,21 @@ sf_zk_auth_read(char auth[SF_ZK_AUTH_SIZE], size_t *length)
 	fd = open(sf_zk_auth_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 	{
-		sf_zk_trouble("could not open the file \"%s\" of \"snowflake.zookeeper_auth_file\": %m", sf_zk_auth_file);
+		sf_zk_trouble_with(sf_zk_auth_file, "could not open the file of \"snowflake.zookeeper_auth_file\": %m");
 		return false;
 	}
 	if (is_private(fd))
 	{
 		n = read(fd, auth, SF_ZK_AUTH_SIZE);
 		if (n < 0)
-			sf_zk_trouble("could not read the file \"%s\" of \"snowflake.zookeeper_auth_file\": %m", sf_zk_auth_file);
+			sf_zk_trouble_with(sf_zk_auth_file, "could not read the file of \"snowflake.zookeeper_auth_file\": %m");
 		else
 		{
 			*length = n < SF_ZK_AUTH_SIZE ? valid_length(auth, n) : 0;
 			if (*length == 0)
-				sf_zk_trouble("the file \"%s\" of \"snowflake.zookeeper_auth_file\" must hold one line \"name:password\" of less than %d bytes",
-							  sf_zk_auth_file, SF_ZK_AUTH_SIZE);
+				sf_zk_trouble_with(sf_zk_auth_file,
+								   "the file of \"snowflake.zookeeper_auth_file\" must hold one line \"name:password\" of less than %d bytes",
+								   SF_ZK_AUTH_SIZE);
 		}
 	}
 	close(fd);

@@ -17,25 +17,19 @@
 /* While there is an outage, the library has several lines for each attempt. */
 #define CLIENT_LINE_US		INT64CONST(10000000)
 
-/*
- * Something has gone wrong; the arguments are those of printf, for a message
- * in the style of errmsg().  It becomes the last error of the lease.
- */
-void
-sf_zk_trouble(const char *format,...)
+/* file may be NULL. */
+static void
+tell(const char *file, const char *format, va_list args)
 {
 	static char last[SF_LEASE_ERROR_SIZE];
 	static int64 logged_us = 0;
-	int			saved_errno = errno;
 	char		message[SF_LEASE_ERROR_SIZE];
 	char		text[SF_LEASE_ERROR_SIZE];
+	int			saved_errno = errno;
 	int64		now_us = sf_api->clock_monotonic_us();
-	va_list		args;
 
-	va_start(args, format);
 	errno = saved_errno;
 	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
 
 	/* It is shown in databases of any encoding. */
 	sf_record_text(text, sizeof(text), message);
@@ -45,7 +39,34 @@ sf_zk_trouble(const char *format,...)
 		return;
 	strlcpy(last, text, sizeof(last));
 	logged_us = now_us;
-	ereport(LOG, (errmsg("snowflake: %s", text)));
+	ereport(LOG,
+			(errmsg("snowflake: %s", text),
+			 file != NULL ? errdetail("The file is \"%s\".", file) : 0));
+}
+
+/*
+ * Something has gone wrong; the arguments are those of printf, for a message
+ * in the style of errmsg().  It becomes the last error of the lease.
+ */
+void
+sf_zk_trouble(const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	tell(NULL, format, args);
+	va_end(args);
+}
+
+/* The same, with a file whose name is for the log only. */
+void
+sf_zk_trouble_with(const char *file, const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	tell(file, format, args);
+	va_end(args);
 }
 
 /* A line that the client library wants to be logged. */

@@ -257,6 +257,27 @@ foreach my $case (
 unlink $file;
 $node->start;
 is_told(qr/auth_file.*No such file/, 'no file');
+
+# What went wrong is not for everybody, and where the file is, for the log only.
+$node->safe_psql('postgres', 'CREATE ROLE somebody LOGIN; CREATE ROLE monitor LOGIN IN ROLE pg_monitor');
+like(slurp_file($node->logfile), qr/DETAIL:  The file is "\Q$file\E"/, 'the log says where the file is');
+foreach my $user (qw(somebody monitor), $node->safe_psql('postgres', 'SELECT current_user'))
+{
+	my ($told, $stderr);
+
+	$node->psql('postgres', 'SELECT lease_last_error FROM snowflake_status', stdout => \$told,
+		extra_params => [ '-U', $user ]);
+	$node->psql('postgres', 'SELECT snowflake_next()', stderr => \$stderr, extra_params => [ '-U', $user ]);
+	like($stderr, qr/ERROR:  no node ID.*DETAIL:  The state of the lease is/s, "$user has no ID");
+	unlike("$told\n$stderr", qr/\Q$file\E/, "and is not told where the file is");
+	if ($user eq 'somebody')
+	{
+		is($told, '', 'the status does not say what went wrong');
+		unlike($stderr, qr/auth_file|No such file/, 'nor does the error');
+		next;
+	}
+	like($_, qr/auth_file.*No such file/, "$user is told what went wrong") foreach $told, $stderr;
+}
 write_file("cluster:$secret\n", 0600);
 makes_ids('once it is there, the server has a lease');
 my $friend = $zk->client(auth => "cluster:$secret");
@@ -285,7 +306,6 @@ pass('others can neither read nor change it');
 is(status($node, 'lease_fenced, lease_state'), '0|held', 'as the server sees it');
 
 # The password is nowhere to be seen.
-$node->safe_psql('postgres', 'CREATE ROLE somebody LOGIN');
 my $shown = join "\n", slurp_file($node->logfile),
   $node->safe_psql('postgres', q{
 	SELECT * FROM pg_settings WHERE name LIKE 'snowflake%';

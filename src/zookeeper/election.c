@@ -194,6 +194,8 @@ make_report(void)
 	int			n;
 	int			n_nodes = 0;
 	int			deleted;
+	uint32		first;
+	uint32		last;
 
 	if (sf_zk_read_ledgers(0, INT_MAX, &candidates, &n, &deleted) != ZOK)
 		return;
@@ -211,7 +213,9 @@ make_report(void)
 	}
 	LWLockRelease(&sf_zk_shared->lock);
 
-	sf_report(candidates, n, sf_api->max_node(), sf_api->clock_ms(), nodes, n_nodes, scratch,
+	sf_zk_settings_range(&first, &last);
+	last = Min(last, sf_api->max_node());
+	sf_report(candidates, n, first, last, sf_api->clock_ms(), nodes, n_nodes, scratch,
 			  sf_zk_max_skew_ms, text);
 	if (strcmp(text, report) == 0)
 		return;

@@ -17,6 +17,13 @@
 #define LONG_UNHELD_MS	INT64_C(604800000)	/* 7 days */
 #define LONG_UNHELD		"7 days"
 
+/*
+ * One whose lease ends so far in the future was held under a wrong clock; no
+ * window is longer than an hour.
+ */
+#define LONG_USED_UP_MS	INT64_C(86400000)	/* a day */
+#define LONG_USED_UP	"more than a day to come"
+
 /* Fewer than this part of them can be had. */
 #define FEW				10
 
@@ -51,6 +58,52 @@ begin_sentence(Text *text)
 		add(text, "; ");
 }
 
+/* Does nobody have it, and may it be claimed, now or at some time? */
+static bool
+is_unheld(const SfCandidate *candidate)
+{
+	return candidate->valid && !candidate->held && !candidate->ours && !candidate->ledger.retired;
+}
+
+static bool
+is_used_up(const SfCandidate *candidate, int64_t now_ms)
+{
+	return candidate->ledger.high_ms > now_ms && candidate->ledger.high_ms - now_ms > LONG_USED_UP_MS;
+}
+
+/* One more of a kind that is listed after this text. */
+static void
+list(Text *text, const char *what, uint32_t id, int *found)
+{
+	if (*found == 0)
+	{
+		begin_sentence(text);
+		add(text, "%s:", what);
+	}
+	if ((*found)++ < LISTED)
+		add(text, "%s %" PRIu32, *found == 1 ? "" : ",", id);
+}
+
+static void
+end_list(Text *text, int found)
+{
+	if (found > LISTED)
+		add(text, " and %d more", found - LISTED);
+}
+
+static void
+report_used_up(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
+{
+	int			found = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (is_unheld(&candidates[i]) && is_used_up(&candidates[i], now_ms))
+			list(text, "node IDs that are used up for " LONG_USED_UP, candidates[i].id, &found);
+	}
+	end_list(text, found);
+}
+
 static void
 report_unheld(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
 {
@@ -58,33 +111,23 @@ report_unheld(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
 
 	for (int i = 0; i < n; i++)
 	{
-		const SfCandidate *candidate = &candidates[i];
-
-		if (!candidate->valid || candidate->held || candidate->ours || candidate->ledger.retired ||
-			now_ms - candidate->ledger.high_ms < LONG_UNHELD_MS)
-			continue;
-		if (found == 0)
-		{
-			begin_sentence(text);
-			add(text, "node IDs that nobody has held for " LONG_UNHELD ":");
-		}
-		if (found++ < LISTED)
-			add(text, "%s %" PRIu32, found == 1 ? "" : ",", candidate->id);
+		if (is_unheld(&candidates[i]) && now_ms - candidates[i].ledger.high_ms >= LONG_UNHELD_MS)
+			list(text, "node IDs that nobody has held for " LONG_UNHELD, candidates[i].id, &found);
 	}
-	if (found > LISTED)
-		add(text, " and %d more", found - LISTED);
+	end_list(text, found);
 }
 
 static void
-report_shortage(Text *text, const SfCandidate *candidates, int n, uint32_t max_node)
+report_shortage(Text *text, const SfCandidate *candidates, int n, uint32_t first, uint32_t last, int64_t now_ms)
 {
-	uint64_t	all = (uint64_t) max_node + 1;
-	uint64_t	available = all - n;
+	uint64_t	all = first > last ? 0 : (uint64_t) last - first + 1;
+	uint64_t	available = all;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (candidates[i].valid && !candidates[i].held && !candidates[i].ours && !candidates[i].ledger.retired)
-			available++;
+		if (candidates[i].id >= first && candidates[i].id <= last &&
+			(!is_unheld(&candidates[i]) || is_used_up(&candidates[i], now_ms)))
+			available--;
 	}
 	if (available * FEW < all)
 	{
@@ -123,16 +166,20 @@ report_clocks(Text *text, const SfReportNode *nodes, int n, SfClockOffset *scrat
 		add(text, "; so are %d more", found - LISTED);
 }
 
-/* All of it in one line, or an empty text where there is nothing to say. */
+/*
+ * All of it in one line, or an empty text where there is nothing to say.  The
+ * candidates are all that there are; from first to last may be claimed.
+ */
 void
-sf_report(const SfCandidate *candidates, int n, uint32_t max_node, int64_t now_ms,
+sf_report(const SfCandidate *candidates, int n, uint32_t first, uint32_t last, int64_t now_ms,
 		  const SfReportNode *nodes, int n_nodes, SfClockOffset *scratch, int max_skew_ms,
 		  char buf[SF_REPORT_SIZE])
 {
 	Text		text = {buf, 0};
 
 	buf[0] = '\0';
-	report_shortage(&text, candidates, n, max_node);
+	report_shortage(&text, candidates, n, first, last, now_ms);
+	report_used_up(&text, candidates, n, now_ms);
 	report_clocks(&text, nodes, n_nodes, scratch, max_skew_ms);
 	report_unheld(&text, candidates, n, now_ms);
 }

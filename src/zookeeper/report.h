@@ -20,7 +20,7 @@ typedef struct SfReportNode
 	SfClockOffset clock;
 } SfReportNode;
 
-extern void sf_report(const SfCandidate *candidates, int n, uint32_t max_node, int64_t now_ms,
+extern void sf_report(const SfCandidate *candidates, int n, uint32_t first, uint32_t last, int64_t now_ms,
 					  const SfReportNode *nodes, int n_nodes, SfClockOffset *scratch, int max_skew_ms,
 					  char buf[SF_REPORT_SIZE]);
 

@@ -153,6 +153,22 @@ is( $one->safe_psql('postgres', q{
 	join("\n", map { join '|', $_, @{ $ledger->{$_} }{qw(claim owner low)}, exists holders($zk)->{$_} ? 't' : 'f', 'f' } sort keys %$ledger),
 	'the ledger is what is in ZooKeeper');
 
+# Used up by a wrong clock of ZooKeeper's
+$entry = ledger($zk)->{$free};
+$record = $zk->get($entry->{path})->{data};
+$zk->set($entry->{path}, $record =~ s/^high .*$/high 253402300799999/mr, version => $entry->{version});
+report_comes(qr/running out: 0 of 4 can be had; node IDs that are used up for more than a day to come: $free\b/, 'a node ID that is used up');
+$one->safe_psql('postgres', "SELECT snowflake_zookeeper_retire($free)");
+poll_until(
+	sub {
+		my $report = $one->safe_psql('postgres', q{SELECT coalesce(report, '') FROM snowflake_nodes WHERE leader});
+		return $report ne '' && $report !~ /used up/;
+	},
+	'a report without it');
+pass('retired, it is not reported any more');
+$entry = ledger($zk)->{$free};
+$zk->set($entry->{path}, $record, version => $entry->{version});
+
 # Retired
 my $held = status($two, 'node_id');
 fails_with($one, "SELECT snowflake_zookeeper_retire($held)", '55000', [qr/held/], 'a node ID that is held cannot be retired');

@@ -269,7 +269,7 @@ test_report(void **state)
 	(void) state;
 	for (int i = 0; i < 20; i++)
 		c[i] = candidate(i, NOW - DAY_MS);
-	sf_report(c, 20, 1023, NOW, nodes, 2, scratch, 1000, text);
+	sf_report(c, 20, 0, 1023, NOW, nodes, 2, scratch, 1000, text);
 	assert_string_equal(text, "");
 
 	c[3].ledger.high_ms = NOW - 8 * DAY_MS;
@@ -278,7 +278,7 @@ test_report(void **state)
 	c[9].ledger.high_ms = NOW - 8 * DAY_MS;
 	c[11].ledger.high_ms = NOW - 8 * DAY_MS;
 	c[11].ledger.retired = true;
-	sf_report(c, 20, 1023, NOW, nodes, 3, scratch, 1000, text);
+	sf_report(c, 20, 0, 1023, NOW, nodes, 3, scratch, 1000, text);
 	assert_string_equal(text, "the clock of node ID 6 is at least 2.999 s behind the others; "
 						"node IDs that nobody has held for 7 days: 3, 9");
 
@@ -287,14 +287,50 @@ test_report(void **state)
 		c[i].held = i != 3;
 		c[i].ledger.high_ms = NOW - 8 * DAY_MS;
 	}
-	sf_report(c, 20, 19, NOW, nodes, 0, scratch, 1000, text);
+	sf_report(c, 20, 0, 19, NOW, nodes, 0, scratch, 1000, text);
 	assert_string_equal(text, "node IDs are running out: 1 of 20 can be had; "
 						"node IDs that nobody has held for 7 days: 3");
 
 	for (int i = 0; i < 20; i++)
 		c[i].held = false;
-	sf_report(c, 20, 19, NOW, nodes, 0, scratch, 1000, text);
+	sf_report(c, 20, 0, 19, NOW, nodes, 0, scratch, 1000, text);
 	assert_string_equal(text, "node IDs that nobody has held for 7 days: 0, 1, 2, 3, 4, 5, 6, 7 and 11 more");
+}
+
+/* Used up for long by a wrong clock; and what is out of the range. */
+static void
+test_report_used_up(void **state)
+{
+	SfCandidate c[20];
+	SfClockOffset scratch[1];
+	char		text[SF_REPORT_SIZE];
+
+	(void) state;
+	for (int i = 0; i < 20; i++)
+		c[i] = candidate(i, NOW + DAY_MS);
+	sf_report(c, 20, 0, 19, NOW, NULL, 0, scratch, 1000, text);
+	assert_string_equal(text, "");
+
+	for (int i = 0; i < 20; i++)
+		c[i].ledger.high_ms = i == 5 ? NOW + DAY_MS : i == 6 ? NOW + DAY_MS + 1 : SF_RECORD_MAX_MS;
+	for (int i = 8; i < 20; i++)
+		c[i].held = true;
+	c[0].ledger.retired = true;
+	c[1].valid = false;
+	c[2].ours = true;
+	sf_report(c, 20, 0, 19, NOW, NULL, 0, scratch, 1000, text);
+	assert_string_equal(text, "node IDs are running out: 1 of 20 can be had; "
+						"node IDs that are used up for more than a day to come: 3, 4, 6, 7");
+
+	/* Two of eleven never had a ledger. */
+	sf_report(c + 8, 9, 8, 18, NOW, NULL, 0, scratch, 1000, text);
+	assert_string_equal(text, "");
+	sf_report(c + 8, 11, 8, 18, NOW, NULL, 0, scratch, 1000, text);
+	assert_string_equal(text, "node IDs are running out: 0 of 11 can be had");
+	sf_report(c, 20, 5, 5, NOW, NULL, 0, scratch, 1000, text);
+	assert_string_equal(text, "node IDs that are used up for more than a day to come: 3, 4, 6, 7");
+	sf_report(c + 8, 12, 20, 29, NOW, NULL, 0, scratch, 1000, text);
+	assert_string_equal(text, "");
 }
 
 /* However much there is to say, it fits. */
@@ -322,7 +358,7 @@ test_long_report(void **state)
 			}
 		};
 	}
-	sf_report(c, MANY, MANY - 1, NOW, nodes, MANY, scratch, 1, text);
+	sf_report(c, MANY, 2000000000, 2000000000 + MANY - 1, NOW, nodes, MANY, scratch, 1, text);
 	check(strlen(text) < SF_REPORT_SIZE && strlen(text) > 400, "%s", text);
 }
 
@@ -337,6 +373,7 @@ main(void)
 		cmocka_unit_test(test_offset),
 		cmocka_unit_test(test_skew),
 		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_report_used_up),
 		cmocka_unit_test(test_long_report),
 	};
 

@@ -160,6 +160,20 @@ sub _poll
 	return $result;
 }
 
+# Whether there is something to read within so many seconds.  A child that ends
+# meanwhile ends a select, and nothing else.
+sub _readable
+{
+	my ($handle, $seconds) = @_;
+	my $deadline = time + $seconds;
+
+	while ((my $left = $deadline - time) > 0)
+	{
+		return 1 if IO::Select->new($handle)->can_read($left);
+	}
+	return 0;
+}
+
 #
 # The ensemble
 #
@@ -347,7 +361,7 @@ sub mode
 
 	print $socket 'srvr';
 	$socket->flush;
-	while (IO::Select->new($socket)->can_read(5))
+	while (_readable($socket, 5))
 	{
 		last unless sysread $socket, $answer, 4096, length $answer;
 	}
@@ -462,7 +476,7 @@ sub _answer
 
 	# It knows when to give up, so this is for what should not be.
 	die "a script does not answer, see $self->{log}\n"
-	  unless IO::Select->new($self->{from})->can_read($PostgreSQL::Test::Utils::timeout_default);
+	  unless SnowflakeZooKeeper::_readable($self->{from}, $PostgreSQL::Test::Utils::timeout_default);
 	my $line = readline $self->{from};
 	die "a script has died, see $self->{log}\n" unless defined $line;
 	return $json->decode($line);

@@ -1,6 +1,6 @@
 # The chain of SQL scripts: what the newest script installs is what an older one
-# and the updates bring about, object by object.  And what a database says whose
-# SQL objects are of another version than the library.
+# and the updates bring about, object by object, for both extensions.  And what a
+# database says whose SQL objects are of another version than the library.
 #
 # While there is only one version, made-up ones show that this finds what it is
 # to find.  They are installed into a copy of the server's programs, since the
@@ -37,7 +37,10 @@ sub config
 #
 
 my @scripts = map { basename($_) } glob("$top/sql/snowflake--*.sql");
-foreach my $script (@scripts)
+my @module_scripts = map { basename($_) } glob("$top/sql/snowflake_zookeeper--*.sql");
+# The module is built where the client of ZooKeeper is.
+my $module = -e config('pkglibdir') . '/snowflake_zookeeper.so';
+foreach my $script (@scripts, $module ? @module_scripts : ())
 {
 	my $installed = config('sharedir') . "/extension/$script";
 
@@ -78,9 +81,9 @@ foreach my $file (glob(config('sharedir') . '/* ' . config('sharedir') . '/exten
 
 sub write_script
 {
-	my ($name, $text) = @_;
+	my ($name, $text, $extension) = @_;
 
-	append_to_file("$sharedir/extension/snowflake--$name.sql", $text);
+	append_to_file("$sharedir/extension/" . ($extension // 'snowflake') . "--$name.sql", $text);
 	return;
 }
 
@@ -121,6 +124,32 @@ foreach my $forgotten (grep { $_ !~ /^(?:function|sequence)$/ } @pieces)
 write_script('0.0.9', $objects);
 write_script("0.0.9--$version", $echo);
 
+# The module, likewise.
+my %module_news = (
+	function => q{
+CREATE FUNCTION snowflake_zookeeper_made_up(id bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT id';
+COMMENT ON FUNCTION snowflake_zookeeper_made_up(bigint) IS 'made up for a test';
+},
+	right => q{REVOKE ALL ON FUNCTION snowflake_zookeeper_made_up(bigint) FROM PUBLIC;
+},
+	column => q{COMMENT ON COLUMN snowflake_nodes.host IS 'made up for a test';
+});
+my @module_pieces = qw(function right column);
+
+if ($module)
+{
+	my $text = slurp_file("$top/sql/snowflake_zookeeper--$version.sql");
+	my $update = "\\echo Use \"ALTER EXTENSION snowflake_zookeeper UPDATE\" to load this file. \\quit\n";
+
+	foreach my $forgotten ('nothing', qw(right column))
+	{
+		write_script("99.0.1-$forgotten", $text . join('', @module_news{@module_pieces}), 'snowflake_zookeeper');
+		write_script("$version--99.0.1-$forgotten",
+			$update . join('', map { $_ eq $forgotten ? '' : $module_news{$_} } @module_pieces), 'snowflake_zookeeper');
+	}
+}
+
 my $node = PostgreSQL::Test::Cluster->new('main', install_path => dirname($bindir));
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'snowflake'\nsnowflake.node_id = 1");
@@ -132,11 +161,11 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extension_ve
 # Comparing
 #
 
-# The objects of the extension in a database, as definitions with comments and
-# rights, and what they depend on.
+# The objects of the extensions in a database, as definitions with comments and
+# rights, and what those of one depend on.
 sub installed
 {
-	my ($dbname) = @_;
+	my ($dbname, $extension) = @_;
 	my ($dump, $stderr) = run_command(
 		[
 			config('bindir') . '/pg_dump', '--binary-upgrade', '--schema-only', '-d', $node->connstr($dbname)
@@ -151,33 +180,34 @@ sub installed
 	$dump =~ s/^\\(?:un)?restrict .*\n//mg;
 	my @objects = sort grep { !/^-- Name: \w+; Type: (?:DATABASE|DATABASE PROPERTIES);/ } split /^--\n(?=-- Name: )/m, $dump;
 
-	return join '', @objects, $node->safe_psql($dbname, q{
+	return join '', @objects, $node->safe_psql($dbname, qq{
 		SELECT e.extrelocatable, e.extconfig::regclass[], e.extcondition
-		FROM pg_extension e WHERE e.extname = 'snowflake';
+		FROM pg_extension e WHERE e.extname = '$extension';
 		SELECT o.type, o.identity, d.deptype, r.type, r.identity
 		FROM pg_depend d,
 			pg_identify_object(d.classid, d.objid, d.objsubid) o,
 			pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) r
 		WHERE EXISTS (SELECT FROM pg_depend m
 			WHERE m.classid = d.classid AND m.objid = d.objid AND m.deptype = 'e' AND
-				m.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'snowflake'))
+				m.refobjid = (SELECT oid FROM pg_extension WHERE extname = '$extension'))
 		ORDER BY o.type, o.identity, d.deptype, r.type, r.identity});
 }
 
 my $databases = 0;
 
-# The extension of a version, by way of another one if that is given.
+# An extension of a version, by way of another one if that is given.
 sub installed_by
 {
-	my ($to, $from) = @_;
+	my ($to, $from, $extension) = @_;
 	my $dbname = 'db' . ++$databases;
 
 	$node->safe_psql('postgres', "CREATE DATABASE $dbname");
-	$node->safe_psql($dbname, q{CREATE EXTENSION snowflake VERSION '} . ($from // $to) . q{'});
-	$node->safe_psql($dbname, "ALTER EXTENSION snowflake UPDATE TO '$to'") if defined $from;
-	is($node->safe_psql($dbname, q{SELECT extversion FROM pg_extension WHERE extname = 'snowflake'}),
-		$to, "version $to" . (defined $from ? " from $from" : ''));
-	my $result = installed($dbname);
+	$extension //= 'snowflake';
+	$node->safe_psql($dbname, "CREATE EXTENSION $extension VERSION '" . ($from // $to) . q{' CASCADE});
+	$node->safe_psql($dbname, "ALTER EXTENSION $extension UPDATE TO '$to'") if defined $from;
+	is($node->safe_psql($dbname, "SELECT extversion FROM pg_extension WHERE extname = '$extension'"),
+		$to, "$extension: version $to" . (defined $from ? " from $from" : ''));
+	my $result = installed($dbname, $extension);
 	$node->safe_psql('postgres', "DROP DATABASE $dbname");
 	return $result;
 }
@@ -202,6 +232,31 @@ is(installed_by('99.0.1', '0.0.9'), $made_up, 'so do two updates');
 foreach my $forgotten (grep { $_ !~ /^(?:function|sequence)$/ } @pieces)
 {
 	isnt(installed_by("99.1-$forgotten", $version), $made_up, "an update that forgets the $forgotten is found out");
+}
+
+SKIP:
+{
+	skip 'snowflake_zookeeper is not here: it is built where libzookeeper-st-dev is installed', 1 unless $module;
+
+	my $newest_module = installed_by($version, undef, 'snowflake_zookeeper');
+	like($newest_module, qr/^CREATE FUNCTION \S*snowflake_zookeeper_retire\(/m, 'the functions of the module are compared');
+	like($newest_module, qr/^REVOKE .*ON FUNCTION \S*snowflake_zookeeper_retire\(/m, 'with their rights');
+	like($newest_module, qr/^COMMENT ON COLUMN \S*snowflake_nodes\.host/m, 'and comments');
+	foreach my $from (grep { $_ ne $version } map { /^snowflake_zookeeper--([\d.]+)\.sql$/ } @module_scripts)
+	{
+		is(installed_by($version, $from, 'snowflake_zookeeper'), $newest_module,
+			"the module: $from and the updates make what $version makes");
+	}
+
+	my $made_up_module = installed_by('99.0.1-nothing', undef, 'snowflake_zookeeper');
+	isnt($made_up_module, $newest_module, 'the made-up module is another one');
+	is(installed_by('99.0.1-nothing', $version, 'snowflake_zookeeper'), $made_up_module,
+		'and the update makes it, too');
+	foreach my $forgotten (qw(right column))
+	{
+		isnt(installed_by("99.0.1-$forgotten", $version, 'snowflake_zookeeper'), $made_up_module,
+			"an update of the module that forgets the $forgotten is found out");
+	}
 }
 
 #

@@ -18,10 +18,23 @@
 
 SfClockSample sf_zk_clock;
 
-/* A write was stamped by ZooKeeper. */
+/* How long the last write took, where that was too long. */
+static int64 too_slow_us = 0;
+
+/*
+ * A write was stamped by ZooKeeper.  Where that took longer than a clock may
+ * be out, the stamp says too little: it would let a clock pass that is out by
+ * more.  Then what was known before is better.
+ */
 void
 sf_zk_clock_note(const SfZkReply *reply, int64 leader_ms)
 {
+	if (reply->received_us - reply->sent_us > sf_zk_max_skew_ms * INT64CONST(1000))
+	{
+		too_slow_us = reply->received_us - reply->sent_us;
+		return;
+	}
+	too_slow_us = 0;
 	sf_zk_clock = (SfClockSample)
 	{
 		.known = true,
@@ -90,7 +103,12 @@ sf_zk_check_clock(void)
 	int64		skew_us;
 
 	if (!sf_zk_clock.known)
+	{
+		if (too_slow_us != 0)
+			sf_zk_trouble("ZooKeeper takes too long to answer, %.3f s, to compare clocks; \"snowflake.zookeeper_max_skew\" is %d ms",
+						  too_slow_us / 1e6, sf_zk_max_skew_ms);
 		return SF_ZK_LATER;
+	}
 	skew_us = skew_from_others(&n);
 	if (llabs(skew_us) > sf_zk_max_skew_ms * INT64CONST(1000))
 	{

@@ -229,6 +229,21 @@ foreach my $when (@when[ 0, 1 ])
 	goes_back("given back by hand, $when");
 }
 
+# A clock cannot be compared by a write that is answered later than it may be
+# out: another one is made.
+$node->stop;
+my $slow = $proxy->rule('answered late', request => 'create set', match => '/election/', seconds => 1.5, times => 3);
+my $started = (-s $node->logfile) // 0;
+$node->start;
+is($proxy->fired($slow), 3, 'clocks compared with an answer that was late, three times');
+is(status($node, 'node_id IS NULL'), 't', 'there is no lease meanwhile');
+$proxy->clear;
+like(slurp_file($node->logfile, $started), qr/takes too long to answer, [1-9]\.\d+ s, to compare clocks/, 'the log says so');
+$other->stop;
+wait_for_lease($node);
+pass('a lease as soon as ZooKeeper answers in time');
+$other->start;
+
 # While it is not known what became of a claim.
 is(by_hand('release'), '', 'given back by hand without trouble');
 other_has_it('another server gets it at once');

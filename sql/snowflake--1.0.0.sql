@@ -431,7 +431,7 @@ COMMENT ON COLUMN snowflake_status.lease_state IS 'off: no module leases the nod
 COMMENT ON COLUMN snowflake_status.lease_claim IS 'claim number of the lease in force; null: none';
 COMMENT ON COLUMN snowflake_status.lease_left IS 'how long IDs can be made if the lease is not extended; null: no lease';
 COMMENT ON COLUMN snowflake_status.lease_fenced IS 'how often a lease was lost to another server';
-COMMENT ON COLUMN snowflake_status.lease_last_error IS 'what last went wrong with the lease; null: nothing, or the role has not the privileges of pg_read_all_stats';
+COMMENT ON COLUMN snowflake_status.lease_last_error IS 'what last went wrong with the lease; null: nothing since it was last extended, or the role has not the privileges of pg_read_all_stats';
 COMMENT ON COLUMN snowflake_status.lease_round_trip IS 'how long the lease service took to answer the last request';
 
 GRANT SELECT ON snowflake_layouts, snowflake_status TO PUBLIC;

@@ -107,6 +107,7 @@ extend(void)
 		sf_zk_clock_note(&reply, reply.stat.mtime);
 		SF_ZK_FAIL_POINT(3);
 		sf_zk_publish();
+		sf_zk_trouble_over();
 		sf_zk_watch_clock();
 	}
 	else

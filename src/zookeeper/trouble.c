@@ -69,6 +69,13 @@ sf_zk_trouble_with(const char *file, const char *format,...)
 	va_end(args);
 }
 
+/* All is well again: what went wrong before is for the log only. */
+void
+sf_zk_trouble_over(void)
+{
+	sf_api->report_error("");
+}
+
 /* A line that the client library wants to be logged. */
 void
 sf_zk_client_log(const char *message)

@@ -10,6 +10,7 @@
 
 extern void sf_zk_trouble(const char *format,...) pg_attribute_printf(1, 2);
 extern void sf_zk_trouble_with(const char *file, const char *format,...) pg_attribute_printf(2, 3);
+extern void sf_zk_trouble_over(void);
 extern void sf_zk_client_log(const char *message);
 
 /*

@@ -69,6 +69,9 @@ foreach my $when (@when[ 0, 1 ])
 	is($proxy->fired($rule), 3, "three extensions $when");
 	goes_on("three extensions $when");
 }
+like(slurp_file($node->logfile), qr/connection to ZooKeeper was lost/, 'the log says what went wrong');
+poll_until(sub { status($node, 'lease_last_error') eq '' }, 'an end to the last error');
+pass('when the lease has been extended again, nothing is wrong with it');
 
 # Nothing is heard of it for as long as the lease lasts and longer; when it
 # arrives, the lease may have gone to another.

@@ -297,6 +297,11 @@ sub node_id
 	return $_[0]{node};
 }
 
+sub port
+{
+	return $_[0]{port};
+}
+
 # Files of clients go to a directory of the test: the example's is removed.
 sub basedir
 {

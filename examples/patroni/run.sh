@@ -355,6 +355,7 @@ word_mend()
 	local member=$1
 
 	if [ -e "$DIR/network" ]; then ip link set "to_$member" up; fi
+	until_succeeds "ZooKeeper" zookeeper_serves "$member"
 	as_server test -e "/proc/$(cat "$DIR/$member.pid")" || start_patroni "$member"
 	until_succeeds "$member to follow" is_complete
 }

@@ -25,6 +25,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(skip_without_zookeeper start_ensemble);
+our @EXPORT_OK = qw(ensemble_at);
 
 my $python = '/usr/bin/python3';
 my $scripts = dirname(abs_path(__FILE__));
@@ -203,6 +204,19 @@ sub start_ensemble
 	$self->start($_) foreach 1 .. $count;
 	$self->wait_serving;
 	return $self;
+}
+
+# An ensemble that somebody else runs, by the directories of its servers, each
+# with its data in data/: only its transactions() are to be had.
+sub ensemble_at
+{
+	my ($name, @directories) = @_;
+
+	return bless {
+		name => $name,
+		directory => dirname($directories[0]),
+		servers => [ map { { port => 0, directory => $_ } } @directories ],
+	}, __PACKAGE__;
 }
 
 sub count

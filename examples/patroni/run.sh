@@ -304,9 +304,10 @@ word_start()
 		want_library snowflake_zookeeper "the package of this extension's lease module"
 		PRELOAD="'snowflake, snowflake_zookeeper'"
 		NODE_ID=leased
-		# The clocks of --clocks are further apart than a member's may be by default.
-		OWN_PARAMETERS=("snowflake.zookeeper_max_skew: 3s" "snowflake.zookeeper_hosts: '$(for member in "${MEMBERS[@]}"; do
+		OWN_PARAMETERS=("snowflake.zookeeper_hosts: '$(for member in "${MEMBERS[@]}"; do
 			printf '%s:%s,' "$(address "$member")" "$ZOOKEEPER_PORT"; done | sed 's/,$//')'")
+		# Clocks that are further apart than by default they may be; real ones are to be synchronized.
+		[ "$clocks" = "0 0 0" ] || OWN_PARAMETERS+=("snowflake.zookeeper_max_skew: 3s")
 	fi
 	for member in "${MEMBERS[@]}"; do
 		configure_zookeeper "$member"

@@ -182,7 +182,9 @@ sf_zk_choose_and_claim(void)
 		return SF_ZK_DONE;
 	if (deleted > 0)
 	{
-		sf_zk_trouble("%d ledgers of node IDs were deleted in ZooKeeper, and with them what the IDs were used for: see \"Lost data\" in doc/zookeeper.md",
+		sf_zk_trouble(deleted == 1 ?
+					  "%d ledger of a node ID was deleted in ZooKeeper, and with it what the ID was used for: see \"Lost data\" in doc/zookeeper.md" :
+					  "%d ledgers of node IDs were deleted in ZooKeeper, and with them what the IDs were used for: see \"Lost data\" in doc/zookeeper.md",
 					  deleted);
 		return SF_ZK_REFUSED;
 	}

@@ -171,7 +171,7 @@ take_page(const SfZkRequest *answer, void *context)
  * All but node_id, held and modified are null where the ledger is unreadable.
  *
  * Errors: 42501 not superuser, 55000 not preloaded, no worker or not connected
- * to ZooKeeper, 57014 no answer in time.
+ * to ZooKeeper, 58000 no answer in time.
  */
 Datum
 snowflake_zookeeper_ledger(PG_FUNCTION_ARGS)
@@ -224,7 +224,7 @@ snowflake_zookeeper_ledger(PG_FUNCTION_ARGS)
  * the mark away.  What its ledger says of the time that it was used for stays.
  *
  * Errors: 42501 not superuser, 22003 node_id is negative, 55000 it is held, or
- * out of range, or as snowflake_zookeeper_ledger(), 57014 no answer in time.
+ * out of range, or as snowflake_zookeeper_ledger(), 58000 no answer in time.
  */
 Datum
 snowflake_zookeeper_retire(PG_FUNCTION_ARGS)
@@ -249,7 +249,7 @@ snowflake_zookeeper_retire(PG_FUNCTION_ARGS)
  * where ZooKeeper could not be told: others can claim the node ID then when its
  * lease has run out, and ZooKeeper has ended the session.
  *
- * Errors: 42501 not superuser, 55000 not preloaded or no worker, 57014 no
+ * Errors: 42501 not superuser, 55000 not preloaded or no worker, 58000 no
  * answer in time.
  */
 Datum

@@ -121,7 +121,7 @@ wait_for_answer(SfZkVerb verb, uint32 id, bool flag)
 			refuse_without_worker();
 		if (late)
 			ereport(ERROR,
-					(errcode(ERRCODE_QUERY_CANCELED),
+					(errcode(ERRCODE_SYSTEM_ERROR),
 					 errmsg("the worker that leases the node ID did not answer within %d s", ANSWER_WITHIN_MS / 1000),
 					 errdetail("What was asked for may be done later.")));
 		(void) ConditionVariableTimedSleep(&sf_zk_shared->answered, NAP_MS, wait_event);

@@ -215,6 +215,24 @@ $one->restart;
 wait_for_lease($one);
 pass('a restart claims as well');
 
+# A reload that changes nothing costs ZooKeeper nothing.
+$held = status($one, 'node_id');
+my $version = ledger($zk)->{$held}{version};
+my $begin = time;
+foreach (1 .. 40)
+{
+	$one->reload;
+	usleep(20_000);
+}
+my $writes = ledger($zk)->{$held}{version} - $version;
+cmp_ok($writes, '<', time - $begin + 4, 'a reload is no reason to write');
+
+# A worker that does not answer
+freeze_worker($one);
+fails_with($one, 'SELECT snowflake_zookeeper_claim()', '58000', [qr/did not answer within 15 s/], 'a worker that is frozen');
+thaw_server($one);
+wait_for_lease($one);
+
 $_->stop foreach $one, $two, $three;
 
 # Where nothing is leased, these say so.

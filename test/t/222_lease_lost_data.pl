@@ -100,7 +100,7 @@ $zk->delete($path, recursive => 1);
 wait_for_state($two, 'refused');
 is(status($two, 'lease_fenced'), 1, 'a server whose ledger was deleted has lost its lease');
 poll_until(sub { $two->psql('postgres', 'SELECT snowflake_next()', stderr => \my $ignored) != 0 }, 'the end of the lease');
-fails_with($two, 'SELECT snowflake_next()', 'SF006', [ qr/lease/, qr/DETAIL:.*deleted/ ],
+fails_with($two, 'SELECT snowflake_next()', 'SF006', [ qr/lease/, qr/DETAIL:.*\b1 ledger of a node ID was deleted/ ],
 	'after the end of that it makes no IDs, and says why');
 is(status($_, 'lease_state, node_id'), "held|$ids{$_->name}", $_->name . ' goes on') foreach $one, $three;
 

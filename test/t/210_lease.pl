@@ -56,7 +56,7 @@ is_deeply(
 # A lease is extended, and only so often.
 my ($session) = values %{ holders($zk) };
 my $begin = time;
-my $high = $entry->{high};
+my $high = ledger($zk)->{$first}{high};
 foreach my $i (1 .. 3)
 {
 	poll_until(sub { ledger($zk)->{$first}{high} > $high }, 'an extension');

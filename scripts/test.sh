@@ -161,8 +161,13 @@ step_coverage()
 {
 	local least=95 info=$DIR/coverage.info
 
-	# It says a lot about itself, but not when it fails.
-	run_logged "$info.log" lcov --quiet --capture --directory "$WORK/src" --base-directory "$WORK" --output-file "$info.all"
+	# It says a lot about itself, but not when it fails.  The module is compiled
+	# in its own directory, from where its files are named.
+	run_logged "$info.log" lcov --quiet --capture --no-recursion --directory "$WORK/src" --base-directory "$WORK" \
+		--output-file "$info.library"
+	run_logged "$info.log" lcov --quiet --capture --directory "$WORK/src/zookeeper" --base-directory "$WORK/src/zookeeper" \
+		--output-file "$info.module"
+	lcov --quiet --add-tracefile "$info.library" --add-tracefile "$info.module" --output-file "$info.all"
 	lcov --quiet --extract "$info.all" "$WORK/src/*.c" --output-file "$info"
 	sed -n -e "s,^SF:$WORK/,,p" -e '/^DA:[0-9]*,0$/p' -e 's/^end_of_record/end/p' -e '/^LF:\|^LH:/p' "$info" |
 		awk -F '[:,]' -v least="$least" '

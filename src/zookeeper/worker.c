@@ -43,6 +43,15 @@
 /* A session that was not connected for longer is given up. */
 #define LONGEST_OUTAGE_US	(30 * US_PER_SECOND)
 
+/*
+ * How long the first connection of a session may take, for so many attempts,
+ * and twice as long after each of those that follow.  The client would wait
+ * for a silent server for two thirds of the session's timeout; which one of
+ * them is tried is left to chance, and another may answer at once.
+ */
+#define PATIENCE_US			(US_PER_SECOND / 2)
+#define PATIENT_ATTEMPTS	8
+
 /* The loop looks at the state at least so often. */
 #define LONGEST_PAUSE_US	US_PER_SECOND
 
@@ -51,6 +60,7 @@ static int64 session_seen = 0;
 static int64 connected_at_us = 0;	/* or when the session was begun */
 static int64 open_at_us = 0;
 static bool was_connected = false;
+static int	failed_attempts = 0;	/* to connect, since we last were */
 
 /* Called in the postmaster, while it preloads. */
 void
@@ -112,6 +122,23 @@ drop_session(void)
 		pg_prng_uint64_range(&pg_global_prng_state, 0, US_PER_SECOND / 2);
 }
 
+static int64
+patience_us(void)
+{
+	int			doublings = Max(failed_attempts - PATIENT_ATTEMPTS, 0);
+
+	return Min(PATIENCE_US << Min(doublings, 20), sf_zk_session_timeout_ms * INT64CONST(1000));
+}
+
+static void
+begin_session(int64 now_us)
+{
+	connected_at_us = now_us;
+	session_seen = 0;
+	if (!sf_zk_session_open())
+		open_at_us = now_us + pg_prng_uint64_range(&pg_global_prng_state, US_PER_SECOND, 2 * US_PER_SECOND);
+}
+
 /*
  * See to it that there is a session, and notice a new one.  One that was not
  * connected for long is given up, although it may live: the servers' names are
@@ -124,12 +151,8 @@ tend_session(void)
 
 	if (!sf_zk_session_exists())
 	{
-		if (now_us < open_at_us)
-			return;
-		connected_at_us = now_us;
-		session_seen = 0;
-		if (!sf_zk_session_open())
-			open_at_us = now_us + pg_prng_uint64_range(&pg_global_prng_state, US_PER_SECOND, 2 * US_PER_SECOND);
+		if (now_us >= open_at_us)
+			begin_session(now_us);
 		return;
 	}
 	if (sf_zk_session_dead())
@@ -142,9 +165,15 @@ tend_session(void)
 	{
 		if (was_connected)
 			sf_zk_trouble("the connection to ZooKeeper was lost");
-		else if (session_seen == 0 && now_us - connected_at_us > US_PER_SECOND)
-			sf_zk_trouble("could not connect to ZooKeeper at \"%s\"", sf_zk_hosts);
 		was_connected = false;
+		if (session_seen == 0 && now_us - connected_at_us > patience_us())
+		{
+			sf_zk_trouble("could not connect to ZooKeeper at \"%s\"", sf_zk_hosts);
+			failed_attempts++;
+			sf_zk_session_drop();
+			begin_session(now_us);
+			return;
+		}
 		if (now_us - connected_at_us > Max(2 * sf_zk_session_timeout_ms * INT64CONST(1000), LONGEST_OUTAGE_US))
 		{
 			sf_zk_trouble("ZooKeeper could not be reached for long: beginning a new session");
@@ -154,6 +183,7 @@ tend_session(void)
 	}
 
 	connected_at_us = now_us;
+	failed_attempts = 0;
 	if (session_seen != sf_zk_session_id())
 	{
 		session_seen = sf_zk_session_id();
@@ -256,6 +286,8 @@ sf_zk_worker_main(Datum arg)
 			until_us = Min(until_us, sf_zk_election_step());
 			until_us = Min(until_us, sf_zk_registry_step());
 		}
+		else if (session_seen == 0 && sf_zk_session_exists())
+			until_us = Min(until_us, connected_at_us + patience_us());
 		sf_zk_request_step();
 
 		/* Where there is no lease, nothing is lost with such a session. */

@@ -96,6 +96,29 @@ is_deeply(client_errors($clients{ $_->name }), {}, $_->name . ': no call has fai
 is(status($_, 'lease_fenced, lease_claim'), '0|1', $_->name . ' has its first lease still') foreach $one, $two;
 
 #
+# A server of the ensemble is silent when one starts that knows it, and another
+#
+
+$three->stop;
+my $silent = $zk->leader % 3 + 1;
+lease_settings($three,
+	zookeeper_hosts => join(',', map { '127.0.0.1:' . $zk->port($_) } $silent, $zk->leader),
+	zookeeper_session_timeout => '20s');
+$zk->freeze($silent);
+my @seconds;
+foreach my $start (1 .. 5)
+{
+	push @seconds, (first_id_s($three))[0];
+	$three->stop;
+}
+$zk->thaw($silent);
+$zk->wait_serving;
+diag sprintf('with a silent server in the ensemble, the first ID after: %s s', join ', ', map { sprintf '%.1f', $_ } @seconds);
+is(scalar(grep { $_ > 10 } @seconds), 0, 'it does not wait for the one that is silent');
+lease_settings($three, zookeeper_hosts => $zk->hosts, zookeeper_window => "${window_s}s");
+$three->start;
+
+#
 # All of it goes
 #
 

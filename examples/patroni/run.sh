@@ -304,8 +304,7 @@ word_start()
 		want_library snowflake_zookeeper "the package of this extension's lease module"
 		PRELOAD="'snowflake, snowflake_zookeeper'"
 		NODE_ID=leased
-		# Who is promoted may try first a ZooKeeper server whose host is silent: that takes two thirds of this.
-		OWN_PARAMETERS=("snowflake.zookeeper_session_timeout: 2s" "snowflake.zookeeper_hosts: '$(for member in "${MEMBERS[@]}"; do
+		OWN_PARAMETERS=("snowflake.zookeeper_hosts: '$(for member in "${MEMBERS[@]}"; do
 			printf '%s:%s,' "$(address "$member")" "$ZOOKEEPER_PORT"; done | sed 's/,$//')'")
 		# Clocks that are further apart than by default they may be; real ones are to be synchronized.
 		[ "$clocks" = "0 0 0" ] || OWN_PARAMETERS+=("snowflake.zookeeper_max_skew: 3s")

@@ -149,6 +149,7 @@ foreach my $how ('killed', 'frozen')
 	if ($how eq 'killed') { $zk->start_all; }
 	else { $zk->thaw($_) foreach 1 .. 3; }
 	my $back = time;
+	$zk->revive;
 	await_id($one);
 	diag sprintf('and again %.1f s after it was back', time - $back);
 	$_->wait_for_more(200) foreach values %clients;

@@ -17,6 +17,8 @@
 /* While there is an outage, the library has several lines for each attempt. */
 #define CLIENT_LINE_US		INT64CONST(10000000)
 
+static void tell(const char *file, const char *format, va_list args) pg_attribute_printf(2, 0);
+
 /* file may be NULL. */
 static void
 tell(const char *file, const char *format, va_list args)

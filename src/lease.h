@@ -88,7 +88,7 @@ typedef struct SfLeaseApi
 
 	/* For snowflake_status and for the errors of those who wait. */
 	void		(*report_state) (SfLeaseState state);
-	void		(*report_error) (const char *text);	/* empty: none any more */
+	void		(*report_error) (const char *text); /* empty: none any more */
 	void		(*report_round_trip) (int64_t us);
 	void		(*report_fenced) (void);
 

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "auth.h"
+#include "common/pg_prng.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
@@ -67,6 +68,31 @@ watch_session(zhandle_t *zh, int type, int state, const char *path, void *contex
 }
 
 /*
+ * The list of servers, begun with another one each time: first with any, so
+ * that not all go to the same, then with the next, so that a silent one is
+ * tried once and not again by chance.
+ */
+static char *
+next_hosts(void)
+{
+	static uint32 turn_of = 0;
+	static bool begun = false;
+	const char *at = sf_zk_hosts;
+	int			n = 1;
+
+	if (!begun)
+		turn_of = pg_prng_uint32(&pg_global_prng_state);
+	begun = true;
+
+	for (const char *comma = strchr(at, ','); comma != NULL; comma = strchr(comma + 1, ','))
+		n++;
+	for (uint32 i = turn_of++ % n; i > 0; i--)
+		at = strchr(at, ',') + 1;
+	return at == sf_zk_hosts ? pstrdup(at) :
+		psprintf("%s,%.*s", at, (int) (at - sf_zk_hosts - 1), sf_zk_hosts);
+}
+
+/*
  * Begin a session; it is there when sf_zk_connected().  Returns false, with
  * the reason reported, where that cannot be tried.
  */
@@ -81,7 +107,8 @@ sf_zk_session_open(void)
 
 	connected = dead = denied = false;
 	zoo_set_debug_level(ZOO_LOG_LEVEL_WARN);
-	handle = zookeeper_init2(sf_zk_hosts, watch_session, sf_zk_session_timeout_ms, NULL, NULL,
+	zoo_deterministic_conn_order(1);
+	handle = zookeeper_init2(next_hosts(), watch_session, sf_zk_session_timeout_ms, NULL, NULL,
 							 ZOO_NO_LOG_CLIENTENV, sf_zk_client_log);
 	if (handle == NULL)
 	{

@@ -46,8 +46,8 @@
 /*
  * How long the first connection of a session may take, for so many attempts,
  * and twice as long after each of those that follow.  The client would wait
- * for a silent server for two thirds of the session's timeout; which one of
- * them is tried is left to chance, and another may answer at once.
+ * for a silent server for two thirds of the session's timeout, and the next one
+ * may answer at once.
  */
 #define PATIENCE_US			(US_PER_SECOND / 2)
 #define PATIENT_ATTEMPTS	8

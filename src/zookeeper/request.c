@@ -337,6 +337,9 @@ sf_zk_request_step(void)
 	LWLockRelease(&sf_zk_shared->lock);
 	handle(answer);
 
+	/* Who has the answer finds it in snowflake_status, too. */
+	sf_zk_protocol_report();
+
 	/* Unless who has asked is gone. */
 	LWLockAcquire(&sf_zk_shared->lock, LW_EXCLUSIVE);
 	if (request->state == SF_ZK_ASKED && request->number == answer->number)

@@ -178,7 +178,6 @@ look(void)
 							 "snowflake: this server leads its cluster no longer")));
 		report[0] = '\0';
 		report_at_us = 0;
-		sf_zk_protocol_extend_soon();
 	}
 	return true;
 }

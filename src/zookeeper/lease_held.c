@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "clocks.h"
 #include "ledger.h"
 #include "lease_held.h"
 #include "registry.h"
@@ -57,13 +58,20 @@ sf_zk_forget(void)
 	memset(&sf_zk_lease, 0, sizeof(sf_zk_lease));
 }
 
+/* Between two extensions: so often may one server write, whatever its clock does. */
+static int64
+third_of_window_us(void)
+{
+	return sf_zk_window_ms * INT64CONST(1000) / 3;
+}
+
 /* A claim or an extension was written. */
 void
 sf_zk_acknowledged(const SfZkReply *reply, int64 high_ms)
 {
 	sf_zk_lease.high_ms = high_ms;
 	sf_zk_lease.extended_at_us = reply->sent_us;
-	sf_zk_lease.extend_at_us = reply->sent_us + sf_zk_window_ms * INT64CONST(1000) / 3;
+	sf_zk_lease.extend_at_us = reply->sent_us + third_of_window_us();
 }
 
 /*
@@ -86,14 +94,21 @@ sf_zk_lose(const char *why)
 void
 sf_zk_adopt(const SfLedgerRecord *ledger, int version, const char *how)
 {
+	int64		since_ms;
+
 	sf_zk_lease.claim = ledger->claim;
 	sf_zk_lease.version = version;
 	sf_zk_lease.low_ms = ledger->low_ms;
 	sf_zk_lease.high_ms = ledger->high_ms;
 	sf_zk_hold(how);
 
-	/* Its end may be near. */
-	sf_zk_lease.extend_at_us = sf_api->clock_monotonic_us();
+	/*
+	 * When it was written is not known, but how far its end is from the one
+	 * that it would get now.
+	 */
+	since_ms = sf_zk_end_from_now() - sf_zk_lease.high_ms;
+	sf_zk_lease.extend_at_us = sf_api->clock_monotonic_us() +
+		Max(0, third_of_window_us() - Max(0, since_ms) * US_PER_MS);
 }
 
 /*

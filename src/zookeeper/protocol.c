@@ -60,21 +60,6 @@ static int64 retry_at_us = 0;
 /* ---- extend ---------------------------------------------------------------------------- */
 
 /*
- * A third of the window after the last time, or earlier where the clock was
- * set forward and the end is near.
- */
-static bool
-extension_is_due(void)
-{
-	int64		now_us = sf_api->clock_monotonic_us();
-
-	return now_us >= sf_zk_lease.extend_at_us ||
-		(sf_zk_lease.high_ms - sf_api->clock_ms() < sf_zk_window_ms / 2 &&
-		 now_us - sf_zk_lease.extended_at_us > sf_zk_window_ms * INT64CONST(1000) / 10 &&
-		 sf_zk_end_from_now() > sf_zk_lease.high_ms);
-}
-
-/*
  * One multi checks that the configuration is the one that we have read, writes
  * the ledger at the version that we know, and our entry in the registry with
  * it.  That it checks the holder is only for tidiness: deleted, it is made again.
@@ -229,13 +214,6 @@ sf_zk_protocol_new_session(void)
 	failures = 0;
 }
 
-/* There is something new to tell in the registry. */
-void
-sf_zk_protocol_extend_soon(void)
-{
-	sf_zk_lease.extend_at_us = 0;
-}
-
 /* Tell what state the lease is in. */
 void
 sf_zk_protocol_report(void)
@@ -279,7 +257,7 @@ next_step(bool *idle)
 		return sf_zk_find_out();
 	if (sf_zk_lease.held && !sf_zk_lease.present)
 		return sf_zk_make_present();
-	if (sf_zk_lease.held && extension_is_due())
+	if (sf_zk_lease.held && sf_api->clock_monotonic_us() >= sf_zk_lease.extend_at_us)
 		return extend();
 
 	LWLockAcquire(&sf_zk_shared->lock, LW_SHARED);

@@ -12,6 +12,5 @@ extern void sf_zk_protocol_new_session(void);
 extern int64 sf_zk_protocol_step(void);
 extern bool sf_zk_protocol_release(char **warning);
 extern void sf_zk_protocol_report(void);
-extern void sf_zk_protocol_extend_soon(void);
 
 #endif							/* SF_ZK_PROTOCOL_H */

@@ -267,14 +267,8 @@ sf_zk_worker_main(Datum arg)
 
 		if (ConfigReloadPending)
 		{
-			int64		max_lead_ms = sf_api->max_lead();
-
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-
-			/* IDs may be allowed to run further ahead. */
-			if (sf_api->max_lead() != max_lead_ms)
-				sf_zk_protocol_extend_soon();
 			check_auth(false);
 		}
 

@@ -9,6 +9,7 @@ use warnings;
 
 use Exporter 'import';
 use IPC::Run;
+use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SnowflakeHistory;
@@ -31,6 +32,8 @@ our @EXPORT = qw(
   client_errors
   lease_request
   lease_worker
+  writes_of
+  writes_ok
   await_id
   first_id_s
   clock_told
@@ -407,9 +410,36 @@ sub holders
 	return { map { m{/ids/(\d+)/holder$} ? ($1 => $tree->{$_}{owner}) : () } keys %$tree };
 }
 
+# From when on writes_ok() counts what a server writes.
+sub writes_of
+{
+	my ($node, $zk) = @_;
+	my $node_id = status($node, 'node_id');
+
+	return { zk => $zk, node_id => $node_id, session => holders($zk)->{$node_id}, begin => time };
+}
+
+# It has written once in each third of the window, at the most.  Returns how
+# often that was.
+sub writes_ok
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($writes, $window_s, $name) = @_;
+	my $end = time;
+
+	is(holders($writes->{zk})->{ $writes->{node_id} }, $writes->{session}, "$name: it is the same session");
+	my $written = grep { $_->{session} eq $writes->{session} && $_->{time_ms} > $writes->{begin} * 1000 && $_->{time_ms} <= $end * 1000 }
+	  $writes->{zk}->transactions;
+	my $seconds = $end - $writes->{begin};
+	cmp_ok($written, '<=', $seconds / ($window_s / 3) + 1,
+		sprintf('%s: no more than one write in a third of the window, in %.1f s', $name, $seconds));
+	return $written;
+}
+
 # All claims that were ever made, and what is wrong with the order in which the
 # ledger was written.  A claim has node_id, claim, owner, nonce, low, high (as
-# they were last), released, and session and time_ms of its first version.
+# they were last), released, session and time_ms of its first version, and
+# granted: from when, by ZooKeeper's clock, up to when IDs could be made.
 #
 # What is checked is what keeps the IDs of successive holders apart: a claim
 # begins where the one before ends, or later; only its own holder extends it;
@@ -457,8 +487,10 @@ sub claims
 					session => $transaction->{session},
 					time_ms => $transaction->{time_ms},
 					released => 0,
+					granted => [],
 				  };
 				$last{"$cluster $node_id"} = $claims[-1];
+				_grant($claims[-1], $transaction->{time_ms}, $record->{high});
 				next;
 			}
 
@@ -467,17 +499,30 @@ sub claims
 			if ($record->{nonce} eq 'none')
 			{
 				$before->{released} = 1;
+				$_->[1] = min($_->[1], $record->{high}) foreach @{ $before->{granted} };
 			}
 			else
 			{
 				push @wrong, "$what: written by another than its holder" if $record->{nonce} ne $before->{nonce};
 				push @wrong, "$what: end lowered from $before->{high} to $record->{high}"
 				  if $record->{high} < $before->{high};
+				_grant($before, $transaction->{time_ms}, $record->{high});
 			}
 			$before->{high} = $record->{high};
 		}
 	}
 	return (\@claims, \@wrong);
+}
+
+# From then on IDs up to this end could be made.
+sub _grant
+{
+	my ($claim, $from, $high) = @_;
+	my $granted = $claim->{granted};
+
+	if (@$granted && $from <= $granted->[-1][1]) { $granted->[-1][1] = $high; }
+	else { push @$granted, [ max($from, $claim->{low}), $high ]; }
+	return;
 }
 
 #
@@ -502,8 +547,10 @@ sub lease_history
 }
 
 # A test: the servers issued at least that many IDs, each one within a lease
-# that it had according to the ledger; no lease overlaps another; and all else
-# that the history checks.  Parameters: path.
+# that it had according to the ledger, and when it was written there; no lease
+# overlaps another; and all else that the history checks.  Parameters: path;
+# clocks_set => 1 where a server's clock was not ZooKeeper's, so that the time in
+# an ID does not tell when it was made.
 sub history_of_leases_ok
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -518,7 +565,8 @@ sub history_of_leases_ok
 		my $server = $server{ $port // 0 } or die "claim of an unknown server: $claim->{owner}\n";
 
 		$of_server{$server}++;
-		$history->add_lease($server, @$claim{qw(node_id low high)});
+		$history->add_lease($server, $claim->{node_id}, @$_)
+		  foreach $params{clocks_set} ? [ @$claim{qw(low high)} ] : @{ $claim->{granted} };
 	}
 	return subtest $name => sub {
 		note scalar(@$claims) . ' claims: ' . join(', ', map { "$_ $of_server{$_}" } sort keys %of_server);

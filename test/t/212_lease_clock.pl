@@ -20,7 +20,7 @@ use Time::HiRes qw(time usleep);
 
 skip_without_zookeeper(module => 1);
 
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my %settings = (zookeeper_max_skew => '2s', max_jump => 0);
 my @nodes = map { lease_server($_, $zk->hosts, %settings) } qw(skewed right other);
 my $node = $nodes[0];
@@ -66,11 +66,17 @@ flows('and with one that is right again');
 # By much, while it holds a lease
 #
 
-# Forward: the lease ends long before.
+# Forward: the lease ends long before.  It is extended no more often for that.
+my $writes = writes_of($node, $zk);
 set_clock(600);
 fails_with($node, 'SELECT snowflake_next()', 'SF006', [qr/lease/], 'ten minutes ahead: no ID');
 my $high = ledger($zk)->{ status($node, 'node_id') }{high};
 cmp_ok($high, '<', (time + 10) * 1000, 'nor is more time leased than by the clock of ZooKeeper');
+foreach my $i (1 .. 3)
+{
+	my $before = ledger($zk)->{ status($node, 'node_id') }{high};
+	poll_until(sub { ledger($zk)->{ status($node, 'node_id') }{high} > $before }, 'an extension');
+}
 set_clock(0);
 await_id($node);
 flows('set right, there are IDs at once, which are not of the future');
@@ -94,6 +100,7 @@ foreach my $ahead (-30, 3, -0.3, 120, -5, 0.5)
 }
 set_clock(0);
 flows('after a clock that was set to and fro there are IDs');
+writes_ok($writes, 3, 'a clock that was set');
 
 #
 # Without a lease
@@ -145,7 +152,7 @@ foreach my $n (@nodes)
 {
 	$history->add_calls($n->name, $_->file) foreach @{ $clients{ $n->name } };
 }
-history_of_leases_ok($history, $zk, \@nodes, 3000, 'what the three servers issued');
+history_of_leases_ok($history, $zk, \@nodes, 3000, 'what the three servers issued', clocks_set => 1);
 
 $_->stop foreach @nodes;
 

@@ -78,8 +78,11 @@ foreach my $what ('claim', 'extension')
 		my $leader = $zk->leader;
 
 		$three->stop if $what eq 'claim';
+		my $before = $what eq 'claim' ? '' : status($three, 'node_id, lease_claim, lease_fenced');
 		my $rule = $proxy->rule($when, lease_request($what), seconds => 3);
 		$three->start if $what eq 'claim';
+		# Its first IDs are made as soon as it believes that it may.
+		my $drawing = lease_clients($three, 2, name => "$what $when" =~ s/ /-/gr);
 		is($proxy->fired($rule), 1, "$what $when");
 		my $node_id = status($three, 'node_id');
 		my $high = $node_id eq '' ? 0 : ledger($zk)->{$node_id}{high};
@@ -87,9 +90,14 @@ foreach my $what ('claim', 'extension')
 		$proxy->clear;
 		$node_id = wait_for_lease($three);
 		poll_until(sub { ledger($zk)->{$node_id}{high} > $high }, 'an extension without the old leader');
+		$drawing->wait_for_more(100);
 		$zk->start($leader);
 		$zk->wait_serving;
-		pass("$what $when, and its leader killed: the lease goes on");
+		poll_until(sub { keys %{ holders($zk) } == 3 }, 'three holders');
+		pass("$what $when, and its leader killed: the lease goes on, and it holds no other node ID");
+		is(status($three, 'node_id, lease_claim, lease_fenced'), $before, 'it is the same lease') if $what ne 'claim';
+		$drawing->stop;
+		$history->add_calls('three', $_->file) foreach @$drawing;
 	}
 }
 is_deeply(client_errors($clients{ $_->name }), {}, $_->name . ': no call has failed for that') foreach $one, $two;

@@ -23,7 +23,7 @@ skip_without_zookeeper(module => 1);
 
 my $rounds = $ENV{SNOWFLAKE_ROUNDS} // 4;
 my $session_s = 1.5;
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 
 # Two servers, and one node ID for both.
 my @nodes = map {

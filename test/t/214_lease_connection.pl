@@ -21,7 +21,7 @@ use Time::HiRes qw(time usleep);
 
 skip_without_zookeeper(module => 1);
 
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my $proxy = $zk->proxy;
 my @range = (zookeeper_node_range => '3-4');
 

@@ -27,7 +27,7 @@ my $seed = $ENV{SNOWFLAKE_SEED} // int(rand(2**31));
 srand($seed);
 diag "$rounds of 500 rounds (SNOWFLAKE_ROUNDS), seed $seed (SNOWFLAKE_SEED)";
 
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my @range = (zookeeper_node_range => '0-7', zookeeper_session_timeout => '1500ms', zookeeper_window => '2s');
 my @nodes = map { lease_server("s$_", $zk->hosts, @range) } 1 .. 5;
 start_leasing($_) foreach @nodes;

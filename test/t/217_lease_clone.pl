@@ -18,7 +18,7 @@ use Test::More;
 
 skip_without_zookeeper(module => 1);
 
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my $original = lease_server('original', $zk->hosts);
 $original->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 5\n");
 

@@ -19,7 +19,7 @@ use Time::HiRes qw(time);
 
 skip_without_zookeeper(module => 1);
 
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my $epoch = 'epoch:2020-01-01T00:00:00.000Z';
 my $ours = "time:40 datacenter:4 worker:4 sequence:11 tick:1ms $epoch";
 my $one = lease_server('one', $zk->hosts, layout => $ours);

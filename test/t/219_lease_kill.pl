@@ -22,7 +22,7 @@ use Time::HiRes qw(time usleep);
 
 skip_without_zookeeper(module => 1);
 
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my @nodes = map {
 	my $node = lease_server($_, $zk->hosts, zookeeper_node_range => '0-3');
 	$node->append_conf('postgresql.conf', 'restart_after_crash = on');

@@ -20,7 +20,7 @@ use Time::HiRes qw(time usleep);
 skip_without_zookeeper(module => 1);
 
 # A layout with four node IDs.
-my $zk = start_ensemble('zk', 1);
+my $zk = start_ensemble('zk', 3);
 my %settings = (layout => 'time:41 node:2 sequence:12', max_jump => 0);
 my @nodes = map { lease_server($_, $zk->hosts, %settings) } qw(one two three four);
 my ($one, $two, $three, $four) = @nodes;

@@ -13,16 +13,15 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use Cwd qw(abs_path);
-use File::Copy;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SnowflakeBuild;
 use SnowflakeHistory;
 use SnowflakeLoad;
 use SnowflakeTest;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $top = "$FindBin::RealBin/../..";
 my $node_id = 9;
 
 #
@@ -42,40 +41,18 @@ $shipped->stop;
 # A build with places to die at
 #
 
-my $build = abs_path(PostgreSQL::Test::Utils::tempdir());
-mkdir "$build/$_" or die "could not make $build/$_: $!\n" foreach qw(src sql);
-foreach my $file (glob("$top/Makefile $top/src/*.[ch] $top/sql/snowflake--*.sql"))
-{
-	copy($file, "$build/" . substr($file, length($top) + 1)) or die "could not copy $file: $!\n";
-}
+my ($build, $path) = build_with_places_to_fail('snowflake');
 
 SKIP:
 {
+	skip $path, 1 unless defined $build;
+
 	my ($crash_points) = sort { $b <=> $a } slurp_file("$build/src/horizon.c") =~ /SF_CRASH_POINT\((\d+)\)/g;
-	my $compiler = eval { $shipped->config_data('--cc') } // 'cc';
-	my $headers = $shipped->config_data('--includedir-server');
-	my ($program) = split ' ', $compiler;
-
-	skip 'no make', 1 unless IPC::Run::run([ 'make', '--version' ], '>', \my $make, '2>', \my $no_make);
-	skip "no compiler ($compiler)", 1 unless grep { -x "$_/$program" } '', split /:/, $ENV{PATH};
-	skip 'no header files of the server', 1 unless -e "$headers/postgres.h";
-
-	# This may run under a make, whose options are not meant for that one.
-	delete local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
-	my $output = '';
-	my $built = IPC::Run::run(
-		[
-			'make', '-s', '-C', $build, 'with_llvm=no', 'PG_CPPFLAGS=-Isrc -DSF_CRASH_POINTS',
-			'PG_CONFIG=' . $shipped->config_data('--bindir') . '/pg_config', 'snowflake.so'
-		],
-		'<', \undef, '>', \$output, '2>&1');
-	ok($built, 'build with places to die at') or diag $output;
-	die "there is no library to test\n" unless $built;
-
 	my $node = PostgreSQL::Test::Cluster->new('main');
 	$node->init;
 	$node->append_conf('postgresql.conf', qq{
-		shared_preload_libraries = '$build/snowflake'
+		shared_preload_libraries = 'snowflake'
+		dynamic_library_path = '$path'
 		restart_after_crash = on
 		wal_level = replica
 		wal_writer_delay = '10s'
@@ -85,13 +62,7 @@ SKIP:
 	my $clock = fake_clock($node);
 	$clock->start;
 
-	# As CREATE EXTENSION would do, only from that library.
-	my ($script) = glob("$build/sql/snowflake--*.sql");
-	my $objects = slurp_file($script);
-	$objects =~ s/^\\echo.*$//m;
-	$objects =~ s/^SELECT pg_catalog\.pg_extension_config_dump\(.*$//mg;
-	$objects =~ s/MODULE_PATHNAME/$build\/snowflake/g;
-	$node->safe_psql('postgres', $objects);
+	create_objects_of_build($node, $build, 'snowflake');
 	$node->safe_psql('postgres', q{
 		CREATE TABLE ids (client text, call int, id bigint DEFAULT snowflake_next());
 		CREATE FUNCTION hand_out() RETURNS void LANGUAGE plpgsql AS $$

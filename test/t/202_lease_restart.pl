@@ -13,71 +13,19 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
-use Cwd qw(abs_path);
-use File::Copy;
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SnowflakeBuild;
 use SnowflakeTest;
+use SnowflakeZooKeeper;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $jar = '/usr/share/java/zookeeper.jar';
-plan skip_all => "this needs ZooKeeper ($jar is not there; package zookeeper)"
-  unless -e $jar && grep { -x "$_/java" } split /:/, $ENV{PATH};
-plan skip_all => 'this needs the ZooKeeper client for C (package libzookeeper-st-dev)'
-  unless -e '/usr/include/zookeeper/zookeeper.h';
+skip_without_zookeeper(module => 1);
+my ($build, $path) = build_with_places_to_fail('snowflake_zookeeper');
+plan skip_all => $path unless defined $build;
 
-my $top = "$FindBin::RealBin/../..";
-
-#
-# ZooKeeper
-#
-
-my $zookeeper_dir = PostgreSQL::Test::Utils::tempdir();
-my $zookeeper_port = PostgreSQL::Test::Cluster::get_free_port();
-
-append_to_file("$zookeeper_dir/zoo.cfg", <<"END");
-tickTime=200
-minSessionTimeout=400
-dataDir=$zookeeper_dir/data
-clientPort=$zookeeper_port
-clientPortAddress=127.0.0.1
-admin.enableServer=false
-END
-my $zookeeper = IPC::Run::start(
-	[
-		'java', '-Xms32m', '-Xmx96m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
-		'-Dzookeeper.forceSync=no', '-cp', "$zookeeper_dir:/usr/share/java/slf4j-simple.jar:$jar",
-		'org.apache.zookeeper.server.quorum.QuorumPeerMain', "$zookeeper_dir/zoo.cfg"
-	],
-	'<', \undef, '>>', "$zookeeper_dir/log", '2>&1');
-
-END { my $status = $?; $zookeeper->kill_kill if $zookeeper; $? = $status; }
-
-#
-# The module, with places to fail at
-#
-
-my $build = abs_path(PostgreSQL::Test::Utils::tempdir());
-mkdir "$build/$_" or die "could not make $build/$_: $!\n" foreach qw(src src/zookeeper sql);
-foreach my $file (glob("$top/*.control $top/src/*.h $top/src/zookeeper/Makefile $top/src/zookeeper/*.[ch] $top/sql/snowflake_zookeeper--*.sql"))
-{
-	copy($file, "$build/" . substr($file, length($top) + 1)) or die "could not copy $file: $!\n";
-}
-{
-	delete local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
-	chomp(my $bindir = `pg_config --bindir`);
-	my $output = '';
-	my $built = IPC::Run::run(
-		[
-			'make', '-s', '-C', "$build/src/zookeeper", 'with_llvm=no', 'PG_CPPFLAGS=-I.. -DSF_CRASH_POINTS',
-			"PG_CONFIG=$bindir/pg_config", 'snowflake_zookeeper.so'
-		],
-		'<', \undef, '>', \$output, '2>&1');
-	ok($built, 'build with places to fail at') or diag $output;
-	die "there is no module to test\n" unless $built;
-}
+my $zk = start_ensemble('zk', 3);
 
 #
 # Two servers that want the same node ID
@@ -87,20 +35,20 @@ sub leased_node
 {
 	my ($name, @lines) = @_;
 	my $node = snowflake_node($name, @lines);
+	my $hosts = $zk->hosts;
 
 	$node->append_conf('postgresql.conf', qq{
 		shared_preload_libraries = 'snowflake, snowflake_zookeeper'
-		dynamic_library_path = '$build/src/zookeeper:\$libdir'
+		dynamic_library_path = '$path'
 		snowflake.max_wait = '1s'
-		snowflake.zookeeper_hosts = '127.0.0.1:$zookeeper_port'
+		snowflake.zookeeper_hosts = '$hosts'
 		snowflake.zookeeper_session_timeout = '1s'
 		snowflake.zookeeper_window = '2s'
 		snowflake.zookeeper_node_range = '5'});
 	$node->start;
-	$node->safe_psql('postgres', qq{
-		CREATE EXTENSION snowflake;
-		CREATE EXTENSION snowflake_zookeeper;
-		UPDATE pg_proc SET probin = '$build/src/zookeeper/snowflake_zookeeper' WHERE probin = '\$libdir/snowflake_zookeeper';
+	$node->safe_psql('postgres', 'CREATE EXTENSION snowflake');
+	create_objects_of_build($node, $build, 'snowflake_zookeeper');
+	$node->safe_psql('postgres', q{
 		CREATE TABLE ids (id snowflake);
 		CREATE TABLE stop ()});
 	return $node;

@@ -440,6 +440,7 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 			continue;
 		}
 
+		SF_PAUSE_POINT();
 		if (likely(pg_atomic_compare_exchange_u64(&sf_shared->state, &state, step.state)))
 		{
 			claim->tick = step.tick;

@@ -86,6 +86,7 @@ sf_generator_next(Oid function)
 						 pg_atomic_read_u64(&sf_shared->grant) != sf_last.grant ||
 						 sf_last.tick >= sf_horizon_due))
 				break;
+			SF_PAUSE_POINT();
 			/* A failed exchange has read the state. */
 			if (likely(pg_atomic_compare_exchange_u64(&sf_shared->state, &state, state + 1)))
 			{

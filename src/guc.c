@@ -36,6 +36,7 @@ int			sf_sequence_start;
 int			sf_horizon_ms;
 #ifdef SF_CRASH_POINTS
 int			sf_crash_point;
+int			sf_pause_us;
 #endif
 
 static int	node_id;
@@ -236,6 +237,8 @@ define_settings(void)
 #ifdef SF_CRASH_POINTS
 	DefineCustomIntVariable("snowflake.crash_point", "Where to die, in a test build.", NULL,
 							&sf_crash_point, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("snowflake.pause", "How long to pause at most, in microseconds, in a test build.", NULL,
+							&sf_pause_us, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
 }
 

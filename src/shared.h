@@ -156,17 +156,25 @@ sf_count(pg_atomic_uint64 *mine, uint64 n)
 
 /*
  * Places where a test build can be made to die, to show that no step of
- * writing the horizon loses an ID.  Nothing in a normal build.
+ * writing the horizon loses an ID; and others where it pauses, to show that it
+ * does not matter how long ago a backend has read the words that it goes by.
+ * Nothing in a normal build.
  */
 #ifdef SF_CRASH_POINTS
 #include <signal.h>
 #include <unistd.h>
 
+#include "common/pg_prng.h"
+
 extern int	sf_crash_point;
+extern int	sf_pause_us;
 #define SF_CRASH_POINT(n) \
 	do { if (sf_crash_point == (n)) kill(getpid(), SIGKILL); } while (0)
+#define SF_PAUSE_POINT() \
+	do { if (sf_pause_us > 0) pg_usleep(pg_prng_uint64_range(&pg_global_prng_state, 0, sf_pause_us)); } while (0)
 #else
 #define SF_CRASH_POINT(n)	((void) 0)
+#define SF_PAUSE_POINT()	((void) 0)
 #endif
 
 #endif							/* SF_SHARED_H */

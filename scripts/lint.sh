@@ -21,11 +21,11 @@ FAILED=0
 # it, and its own.  An interface that is below its code stands as a file.  What
 # is in src/zookeeper is a module of its own on top.
 ROOMS=(compat layout layout_text text_forms clock step guc lease.h sequence shared node lease.c
-	decode timerange partition text version horizon generator functions admin status snowflake)
+	decode timerange partition text version horizon generator functions admin row status snowflake)
 
 # These know nothing of PostgreSQL, so that they can be tested alone.
 PURE=(layout layout_text text_forms clock step lease.h
-	zookeeper/record zookeeper/choose zookeeper/skew)
+	zookeeper/bounded zookeeper/record zookeeper/choose zookeeper/skew zookeeper/report)
 
 # ---- The checks: each prints what is wrong and then fails ---------------------
 

@@ -17,6 +17,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "node.h"
+#include "row.h"
 #include "shared.h"
 #include "step.h"
 #include "utils/builtins.h"
@@ -31,53 +32,13 @@
 PG_FUNCTION_INFO_V1(snowflake_status);
 PG_FUNCTION_INFO_V1(snowflake_layouts);
 
-/* A row under construction, filled from left to right. */
-typedef struct Row
-{
-	int			n;
-	Datum		values[48];
-	bool		nulls[48];
-} Row;
-
 static void
-put(Row *row, Datum value)
-{
-	row->nulls[row->n] = false;
-	row->values[row->n++] = value;
-}
-
-static void
-put_null(Row *row)
-{
-	row->nulls[row->n] = true;
-	row->values[row->n++] = (Datum) 0;
-}
-
-static void
-put_text(Row *row, const char *value)
-{
-	if (value != NULL)
-		put(row, CStringGetTextDatum(value));
-	else
-		put_null(row);
-}
-
-static void
-put_interval_us(Row *row, int64 us)
-{
-	Interval   *interval = palloc0(sizeof(Interval));
-
-	interval->time = us;
-	put(row, IntervalPGetDatum(interval));
-}
-
-static void
-put_layout(Row *row, const SfLayout *layout)
+put_layout(SfRow *row, const SfLayout *layout)
 {
 	char		buf[SF_LAYOUT_TEXT_SIZE];
 
 	sf_layout_format(layout, buf);
-	put_text(row, buf);
+	sf_row_put_text(row, buf);
 }
 
 static const char *
@@ -138,7 +99,7 @@ pending(uint64 grant)
 
 /* The columns of the lease; NULL where no module leases the node ID. */
 static void
-put_lease(Row *row, uint64 grant)
+put_lease(SfRow *row, uint64 grant)
 {
 	const SfLayout *layout = &sf_shared->layout;
 	SfLeaseState state = pg_atomic_read_u32(&sf_shared->lease_state);
@@ -147,32 +108,32 @@ put_lease(Row *row, uint64 grant)
 
 	if (!sf_shared->leased)
 	{
-		put_text(row, sf_lease_state_name(SF_LEASE_OFF));
+		sf_row_put_text(row, sf_lease_state_name(SF_LEASE_OFF));
 		for (int i = 0; i < 5; i++)
-			put_null(row);
+			sf_row_put_null(row);
 		return;
 	}
 
-	put_text(row, sf_lease_state_name(state));
+	sf_row_put_text(row, sf_lease_state_name(state));
 	if (grant != SF_GRANT_NONE)
 	{
 		TimestampTz now = time_t_to_timestamptz(0) + sf_clock_us();
 
-		put(row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->lease_claim)));
-		put_interval_us(row, sf_tick_timestamp(layout, sf_grant_last_tick(layout, grant) + 1) - now);
+		sf_row_put(row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->lease_claim)));
+		sf_row_put_interval_us(row, sf_tick_timestamp(layout, sf_grant_last_tick(layout, grant) + 1) - now);
 	}
 	else
 	{
-		put_null(row);
-		put_null(row);
+		sf_row_put_null(row);
+		sf_row_put_null(row);
 	}
-	put(row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->lease_fenced)));
+	sf_row_put(row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->lease_fenced)));
 	sf_lease_error(error);
-	put_text(row, error[0] != '\0' ? error : NULL);
+	sf_row_put_text(row, error[0] != '\0' ? error : NULL);
 	if (round_trip != 0)
-		put_interval_us(row, round_trip);
+		sf_row_put_interval_us(row, round_trip);
 	else
-		put_null(row);
+		sf_row_put_null(row);
 }
 
 /*
@@ -187,7 +148,7 @@ snowflake_status(PG_FUNCTION_ARGS)
 {
 	const SfLayout *layout;
 	TupleDesc	tupdesc;
-	Row			row = {0};
+	SfRow		row = {0};
 	uint64		grant;
 	uint64		state;
 	TimestampTz horizon;
@@ -218,66 +179,66 @@ snowflake_status(PG_FUNCTION_ARGS)
 		}
 	}
 
-	put_text(&row, SF_VERSION);
-	put_text(&row, sf_version_of_objects(fcinfo->flinfo->fn_oid));
+	sf_row_put_text(&row, SF_VERSION);
+	sf_row_put_text(&row, sf_version_of_objects(fcinfo->flinfo->fn_oid));
 	if (grant != SF_GRANT_NONE)
-		put(&row, Int32GetDatum(sf_grant_node(layout, grant)));
+		sf_row_put(&row, Int32GetDatum(sf_grant_node(layout, grant)));
 	else
-		put_null(&row);
-	put_text(&row, node_source(pg_atomic_read_u32(&sf_shared->node_setting)));
+		sf_row_put_null(&row);
+	sf_row_put_text(&row, node_source(pg_atomic_read_u32(&sf_shared->node_setting)));
 	put_layout(&row, layout);
-	put_text(&row, pending(grant));
+	sf_row_put_text(&row, pending(grant));
 
 	if ((state & ~SF_STATE_CLOSED) != 0)
 	{
 		TimestampTz last = sf_tick_timestamp(layout, sf_state_tick(layout, state));
 		TimestampTz now = time_t_to_timestamptz(0) + sf_clock_us();
 
-		put(&row, TimestampTzGetDatum(last));
-		put_interval_us(&row, now - last);
+		sf_row_put(&row, TimestampTzGetDatum(last));
+		sf_row_put_interval_us(&row, now - last);
 	}
 	else
 	{
-		put_null(&row);
-		put_null(&row);
+		sf_row_put_null(&row);
+		sf_row_put_null(&row);
 	}
 
 	if (sf_horizon_read(fcinfo->flinfo->fn_oid, &horizon))
-		put(&row, TimestampTzGetDatum(horizon));
+		sf_row_put(&row, TimestampTzGetDatum(horizon));
 	else
-		put_null(&row);
-	put(&row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->horizon_extensions)));
-	put(&row, Float8GetDatum((double) pg_atomic_read_u64(&sf_shared->horizon_us) / US_PER_MS));
+		sf_row_put_null(&row);
+	sf_row_put(&row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->horizon_extensions)));
+	sf_row_put(&row, Float8GetDatum((double) pg_atomic_read_u64(&sf_shared->horizon_us) / US_PER_MS));
 	raised_at = pg_atomic_read_u64(&sf_shared->horizon_raised_at);
 	if (raised_at != 0)
-		put(&row, TimestampTzGetDatum(raised_at));
+		sf_row_put(&row, TimestampTzGetDatum(raised_at));
 	else
-		put_null(&row);
+		sf_row_put_null(&row);
 
-	put(&row, Int64GetDatum(issued));
+	sf_row_put(&row, Int64GetDatum(issued));
 	for (int c = 0; c < SF_NUM_WAIT_CAUSES; c++)
 	{
-		put(&row, Int64GetDatum(waits[c]));
-		put(&row, Float8GetDatum((double) waited_us[c] / US_PER_MS));
+		sf_row_put(&row, Int64GetDatum(waits[c]));
+		sf_row_put(&row, Float8GetDatum((double) waited_us[c] / US_PER_MS));
 	}
-	put(&row, Int64GetDatum(refusals));
-	put(&row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->clock_steps_back)));
-	put_interval_us(&row, pg_atomic_read_u64(&sf_shared->largest_step_back_us));
+	sf_row_put(&row, Int64GetDatum(refusals));
+	sf_row_put(&row, Int64GetDatum(pg_atomic_read_u64(&sf_shared->clock_steps_back)));
+	sf_row_put_interval_us(&row, pg_atomic_read_u64(&sf_shared->largest_step_back_us));
 
 	sf_clock_sync(&sync);
 	if (sync.known)
 	{
-		put(&row, BoolGetDatum(sync.synchronized));
-		put_text(&row, sync.state);
-		put_interval_us(&row, sync.estimated_error_us);
-		put_interval_us(&row, sync.maximum_error_us);
+		sf_row_put(&row, BoolGetDatum(sync.synchronized));
+		sf_row_put_text(&row, sync.state);
+		sf_row_put_interval_us(&row, sync.estimated_error_us);
+		sf_row_put_interval_us(&row, sync.maximum_error_us);
 	}
 	else
 	{
 		for (int i = 0; i < 4; i++)
-			put_null(&row);
+			sf_row_put_null(&row);
 	}
-	put(&row, TimestampTzGetDatum(sf_shared->initialized));
+	sf_row_put(&row, TimestampTzGetDatum(sf_shared->initialized));
 	put_lease(&row, grant);
 
 	/* A library of another version than the SQL objects must not crash here. */
@@ -294,12 +255,12 @@ snowflake_status(PG_FUNCTION_ARGS)
 
 /* The instant at which IDs of the layout reach that bit, NULL if they never do. */
 static void
-put_reaches_bit(Row *row, const SfLayout *layout, int bit)
+put_reaches_bit(SfRow *row, const SfLayout *layout, int bit)
 {
 	if (bit < layout->total_bits && bit >= layout->shift[SF_TIME])
-		put(row, TimestampTzGetDatum(sf_tick_timestamp(layout, UINT64CONST(1) << (bit - layout->shift[SF_TIME]))));
+		sf_row_put(row, TimestampTzGetDatum(sf_tick_timestamp(layout, UINT64CONST(1) << (bit - layout->shift[SF_TIME]))));
 	else
-		put_null(row);
+		sf_row_put_null(row);
 }
 
 /*
@@ -316,21 +277,21 @@ snowflake_layouts(PG_FUNCTION_ARGS)
 	{
 		const SfPreset *preset = sf_layout_preset(i);
 		const SfLayout *layout = &preset->layout;
-		Row			row = {0};
+		SfRow		row = {0};
 
-		put_text(&row, preset->name);
-		put_text(&row, preset->origin);
+		sf_row_put_text(&row, preset->name);
+		sf_row_put_text(&row, preset->origin);
 		put_layout(&row, layout);
-		put(&row, BoolGetDatum(sf_layout_can_issue(layout)));
+		sf_row_put(&row, BoolGetDatum(sf_layout_can_issue(layout)));
 		if (sf_layout_has(layout, SF_SEQUENCE))
-			put(&row, Int64GetDatum(((int64) 1 << layout->bits[SF_SEQUENCE]) * MS_PER_SECOND / layout->tick_ms));
+			sf_row_put(&row, Int64GetDatum(((int64) 1 << layout->bits[SF_SEQUENCE]) * MS_PER_SECOND / layout->tick_ms));
 		else
-			put_null(&row);
+			sf_row_put_null(&row);
 		if (layout->node_bits > 0)
-			put(&row, Int64GetDatum((int64) 1 << layout->node_bits));
+			sf_row_put(&row, Int64GetDatum((int64) 1 << layout->node_bits));
 		else
-			put_null(&row);
-		put(&row, TimestampTzGetDatum(sf_tick_timestamp(layout, sf_max_value(layout->bits[SF_TIME]) + 1)));
+			sf_row_put_null(&row);
+		sf_row_put(&row, TimestampTzGetDatum(sf_tick_timestamp(layout, sf_max_value(layout->bits[SF_TIME]) + 1)));
 		put_reaches_bit(&row, layout, JS_SAFE_BITS);
 		put_reaches_bit(&row, layout, SF_MAX_ISSUED_BITS);
 

@@ -12,6 +12,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "request.h"
+#include "row.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -22,43 +23,6 @@ PG_FUNCTION_INFO_V1(snowflake_zookeeper_ledger);
 PG_FUNCTION_INFO_V1(snowflake_zookeeper_retire);
 PG_FUNCTION_INFO_V1(snowflake_zookeeper_release);
 PG_FUNCTION_INFO_V1(snowflake_zookeeper_claim);
-
-/* A row under construction, filled from left to right. */
-typedef struct Row
-{
-	int			n;
-	Datum		values[16];
-	bool		nulls[16];
-} Row;
-
-static void
-put(Row *row, Datum value)
-{
-	row->nulls[row->n] = false;
-	row->values[row->n++] = value;
-}
-
-static void
-put_null(Row *row)
-{
-	row->nulls[row->n] = true;
-	row->values[row->n++] = (Datum) 0;
-}
-
-static void
-put_ms(Row *row, int64 ms)
-{
-	put(row, TimestampTzGetDatum(time_t_to_timestamptz(0) + ms * 1000));
-}
-
-static void
-put_interval_us(Row *row, int64 us)
-{
-	Interval   *interval = palloc0(sizeof(Interval));
-
-	interval->time = us;
-	put(row, IntervalPGetDatum(interval));
-}
 
 static void
 require_superuser(FunctionCallInfo fcinfo)
@@ -106,32 +70,32 @@ snowflake_nodes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		const SfZkNode *node = &nodes[i];
-		Row			row = {0};
+		SfRow		row = {0};
 
-		put(&row, Int32GetDatum(node->id));
+		sf_row_put(&row, Int32GetDatum(node->id));
 		if (node->valid)
 		{
-			put(&row, CStringGetTextDatum(node->host));
-			put(&row, Int32GetDatum(node->port));
-			put(&row, CStringGetTextDatum(node->version));
-			put_ms(&row, node->since_ms);
+			sf_row_put_text(&row, node->host);
+			sf_row_put(&row, Int32GetDatum(node->port));
+			sf_row_put_text(&row, node->version);
+			sf_row_put_ms(&row, node->since_ms);
 			/* A server enters its record before it has extended its lease. */
 			if (node->high_ms > 0)
-				put_interval_us(&row, (node->high_ms - sf_api->clock_ms()) * 1000);
+				sf_row_put_interval_us(&row, (node->high_ms - sf_api->clock_ms()) * 1000);
 			else
-				put_null(&row);
-			put_interval_us(&row, node->offset_us);
-			put_interval_us(&row, node->error_us);
-			put(&row, BoolGetDatum(node->leader));
+				sf_row_put_null(&row);
+			sf_row_put_interval_us(&row, node->offset_us);
+			sf_row_put_interval_us(&row, node->error_us);
+			sf_row_put(&row, BoolGetDatum(node->leader));
 			if (node->leader && report[0] != '\0')
-				put(&row, CStringGetTextDatum(report));
+				sf_row_put_text(&row, report);
 			else
-				put_null(&row);
+				sf_row_put_null(&row);
 		}
 		else
 		{
 			while (row.n < rsinfo->setDesc->natts)
-				put_null(&row);
+				sf_row_put_null(&row);
 		}
 		Assert(row.n == rsinfo->setDesc->natts);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
@@ -188,27 +152,27 @@ snowflake_zookeeper_ledger(PG_FUNCTION_ARGS)
 		for (int i = 0; i < page->n; i++)
 		{
 			const SfZkLedgerRow *ledger = &page->rows[i];
-			Row			row = {0};
+			SfRow		row = {0};
 
-			put(&row, Int32GetDatum(ledger->id));
+			sf_row_put(&row, Int32GetDatum(ledger->id));
 			if (ledger->valid)
 			{
-				put(&row, Int64GetDatum(ledger->ledger.claim));
-				put(&row, CStringGetTextDatum(ledger->ledger.owner));
-				put_ms(&row, ledger->ledger.low_ms);
-				put_ms(&row, ledger->ledger.high_ms);
+				sf_row_put(&row, Int64GetDatum(ledger->ledger.claim));
+				sf_row_put_text(&row, ledger->ledger.owner);
+				sf_row_put_ms(&row, ledger->ledger.low_ms);
+				sf_row_put_ms(&row, ledger->ledger.high_ms);
 			}
 			else
 			{
 				for (int c = 0; c < 4; c++)
-					put_null(&row);
+					sf_row_put_null(&row);
 			}
-			put(&row, BoolGetDatum(ledger->held));
+			sf_row_put(&row, BoolGetDatum(ledger->held));
 			if (ledger->valid)
-				put(&row, BoolGetDatum(ledger->ledger.retired));
+				sf_row_put(&row, BoolGetDatum(ledger->ledger.retired));
 			else
-				put_null(&row);
-			put_ms(&row, ledger->modified_ms);
+				sf_row_put_null(&row);
+			sf_row_put_ms(&row, ledger->modified_ms);
 			Assert(row.n == rsinfo->setDesc->natts);
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
 			from = ledger->id + 1;

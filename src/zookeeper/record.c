@@ -12,58 +12,40 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bounded.h"
+
 #define FORMAT_VERSION	1
 
 #define HEX_DIGITS		"0123456789abcdef"
 
 /* ---- writing ------------------------------------------------------------ */
 
-typedef struct Writer
-{
-	char	   *buf;
-	size_t		used;
-} Writer;
-
 /* All values are limited, so a record always fits. */
-static void
-__attribute__((format(printf, 2, 3)))
-put(Writer *writer, const char *format,...)
-{
-	size_t		room = SF_RECORD_SIZE - writer->used;
-	va_list		args;
-	int			n;
-
-	va_start(args, format);
-	n = vsnprintf(writer->buf + writer->used, room, format, args);
-	va_end(args);
-	writer->used += n < 0 ? 0 : (size_t) n < room ? (size_t) n : room - 1;
-}
-
-static Writer
+static SfBounded
 begin(char *buf, const char *kind)
 {
-	Writer		writer = {buf, 0};
+	SfBounded	writer = {buf, SF_RECORD_SIZE, 0};
 
-	put(&writer, "snowflake %s %d\n", kind, FORMAT_VERSION);
+	sf_bounded_add(&writer, "snowflake %s %d\n", kind, FORMAT_VERSION);
 	return writer;
 }
 
 static void
-put_number(Writer *writer, const char *name, int64_t value)
+put_number(SfBounded *writer, const char *name, int64_t value)
 {
-	put(writer, "%s %" PRId64 "\n", name, value);
+	sf_bounded_add(writer, "%s %" PRId64 "\n", name, value);
 }
 
 static void
-put_bool(Writer *writer, const char *name, bool value)
+put_bool(SfBounded *writer, const char *name, bool value)
 {
-	put(writer, "%s %s\n", name, value ? "yes" : "no");
+	sf_bounded_add(writer, "%s %s\n", name, value ? "yes" : "no");
 }
 
 static void
-put_text(Writer *writer, const char *name, const char *value)
+put_text(SfBounded *writer, const char *name, const char *value)
 {
-	put(writer, "%s %s\n", name, value);
+	sf_bounded_add(writer, "%s %s\n", name, value);
 }
 
 static inline bool
@@ -313,7 +295,7 @@ sf_record_uuid(const uint8_t random[16], char buf[SF_UUID_SIZE])
 size_t
 sf_config_format(const SfConfigRecord *record, char buf[SF_RECORD_SIZE])
 {
-	Writer		writer = begin(buf, "config");
+	SfBounded	writer = begin(buf, "config");
 
 	put_text(&writer, "cluster", record->cluster);
 	put_number(&writer, "generation", record->generation);
@@ -343,15 +325,15 @@ sf_config_parse(const char *text, size_t length, SfConfigRecord *record, SfRecor
 size_t
 sf_ledger_format(const SfLedgerRecord *record, char buf[SF_RECORD_SIZE])
 {
-	Writer		writer = begin(buf, "ledger");
+	SfBounded	writer = begin(buf, "ledger");
 
 	put_text(&writer, "owner", record->owner);
 	if (record->has_nonce)
 	{
-		put(&writer, "nonce ");
+		sf_bounded_add(&writer, "nonce ");
 		for (int i = 0; i < SF_LEASE_NONCE_BYTES; i++)
-			put(&writer, "%02x", record->nonce[i]);
-		put(&writer, "\n");
+			sf_bounded_add(&writer, "%02x", record->nonce[i]);
+		sf_bounded_add(&writer, "\n");
 	}
 	else
 		put_text(&writer, "nonce", "none");
@@ -405,7 +387,7 @@ sf_ledger_parse(const char *text, size_t length, SfLedgerRecord *record, SfRecor
 size_t
 sf_node_format(const SfNodeRecord *record, char buf[SF_RECORD_SIZE])
 {
-	Writer		writer = begin(buf, "node");
+	SfBounded	writer = begin(buf, "node");
 
 	put_text(&writer, "host", record->host);
 	put_number(&writer, "port", record->port);

@@ -8,8 +8,8 @@
 #include "report.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
+
+#include "bounded.h"
 
 #define US_PER_MS		1000
 
@@ -30,32 +30,11 @@
 /* How many of a kind are listed. */
 #define LISTED			8
 
-typedef struct Text
-{
-	char	   *buf;
-	size_t		used;
-} Text;
-
-/* What does not fit is left out at the end. */
 static void
-__attribute__((format(printf, 2, 3)))
-add(Text *text, const char *format,...)
-{
-	size_t		room = SF_REPORT_SIZE - text->used;
-	va_list		args;
-	int			n;
-
-	va_start(args, format);
-	n = vsnprintf(text->buf + text->used, room, format, args);
-	va_end(args);
-	text->used += n < 0 ? 0 : (size_t) n < room ? (size_t) n : room - 1;
-}
-
-static void
-begin_sentence(Text *text)
+begin_sentence(SfBounded *text)
 {
 	if (text->used > 0)
-		add(text, "; ");
+		sf_bounded_add(text, "; ");
 }
 
 /* Does nobody have it, and may it be claimed, now or at some time? */
@@ -73,26 +52,26 @@ is_used_up(const SfCandidate *candidate, int64_t now_ms)
 
 /* One more of a kind that is listed after this text. */
 static void
-list(Text *text, const char *what, uint32_t id, int *found)
+list(SfBounded *text, const char *what, uint32_t id, int *found)
 {
 	if (*found == 0)
 	{
 		begin_sentence(text);
-		add(text, "%s:", what);
+		sf_bounded_add(text, "%s:", what);
 	}
 	if ((*found)++ < LISTED)
-		add(text, "%s %" PRIu32, *found == 1 ? "" : ",", id);
+		sf_bounded_add(text, "%s %" PRIu32, *found == 1 ? "" : ",", id);
 }
 
 static void
-end_list(Text *text, int found)
+end_list(SfBounded *text, int found)
 {
 	if (found > LISTED)
-		add(text, " and %d more", found - LISTED);
+		sf_bounded_add(text, " and %d more", found - LISTED);
 }
 
 static void
-report_used_up(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
+report_used_up(SfBounded *text, const SfCandidate *candidates, int n, int64_t now_ms)
 {
 	int			found = 0;
 
@@ -105,7 +84,7 @@ report_used_up(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
 }
 
 static void
-report_unheld(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
+report_unheld(SfBounded *text, const SfCandidate *candidates, int n, int64_t now_ms)
 {
 	int			found = 0;
 
@@ -118,7 +97,7 @@ report_unheld(Text *text, const SfCandidate *candidates, int n, int64_t now_ms)
 }
 
 static void
-report_shortage(Text *text, const SfCandidate *candidates, int n, uint32_t first, uint32_t last, int64_t now_ms)
+report_shortage(SfBounded *text, const SfCandidate *candidates, int n, uint32_t first, uint32_t last, int64_t now_ms)
 {
 	uint64_t	all = first > last ? 0 : (uint64_t) last - first + 1;
 	uint64_t	available = all;
@@ -132,13 +111,13 @@ report_shortage(Text *text, const SfCandidate *candidates, int n, uint32_t first
 	if (available * FEW < all)
 	{
 		begin_sentence(text);
-		add(text, "node IDs are running out: %" PRIu64 " of %" PRIu64 " can be had", available, all);
+		sf_bounded_add(text, "node IDs are running out: %" PRIu64 " of %" PRIu64 " can be had", available, all);
 	}
 }
 
 /* scratch has room for one more than there are nodes. */
 static void
-report_clocks(Text *text, const SfReportNode *nodes, int n, SfClockOffset *scratch, int max_skew_ms)
+report_clocks(SfBounded *text, const SfReportNode *nodes, int n, SfClockOffset *scratch, int max_skew_ms)
 {
 	int			found = 0;
 
@@ -158,12 +137,12 @@ report_clocks(Text *text, const SfReportNode *nodes, int n, SfClockOffset *scrat
 		if (found++ < LISTED)
 		{
 			begin_sentence(text);
-			add(text, "the clock of node ID %" PRIu32 " is at least %.3f s %s the others", nodes[i].id,
-				(skew_us < 0 ? -skew_us : skew_us) / 1e6, skew_us < 0 ? "behind" : "ahead of");
+			sf_bounded_add(text, "the clock of node ID %" PRIu32 " is at least %.3f s %s the others", nodes[i].id,
+						   (skew_us < 0 ? -skew_us : skew_us) / 1e6, skew_us < 0 ? "behind" : "ahead of");
 		}
 	}
 	if (found > LISTED)
-		add(text, "; so are %d more", found - LISTED);
+		sf_bounded_add(text, "; so are %d more", found - LISTED);
 }
 
 /*
@@ -175,7 +154,7 @@ sf_report(const SfCandidate *candidates, int n, uint32_t first, uint32_t last, i
 		  const SfReportNode *nodes, int n_nodes, SfClockOffset *scratch, int max_skew_ms,
 		  char buf[SF_REPORT_SIZE])
 {
-	Text		text = {buf, 0};
+	SfBounded	text = {buf, SF_REPORT_SIZE, 0};
 
 	buf[0] = '\0';
 	report_shortage(&text, candidates, n, first, last, now_ms);

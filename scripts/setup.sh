@@ -140,9 +140,11 @@ want_for_package()
 	want perl "checks META.json" have perl
 	want python3 "looks into the archive" have python3
 	want dpkg-dev "builds Debian packages" have dpkg-buildpackage
+	want build-essential "asked for by dpkg-buildpackage" dpkg --verify build-essential
 	want debhelper "builds Debian packages" have dh
 	want lintian "looks at Debian packages" have lintian
 	want autopkgtest "tests Debian packages" have autopkgtest
+	want mount "mounts the layer that they are installed in" have mount
 	want postgresql-server-dev-all "builds Debian packages for each PostgreSQL" \
 		dpkg --verify postgresql-server-dev-all
 	# Not beside the other flavour, which it would replace.

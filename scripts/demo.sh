@@ -178,7 +178,8 @@ CREATE TABLE orders (id snowflake PRIMARY KEY, item text);"
   FROM orders GROUP BY 1, 2 ORDER BY 1, 2;"
 	show "What the server knows about its generator" \
 "SELECT * FROM snowflake_status;" -x
-	title "How to connect$([ "$KEEP" = yes ] || echo ", where make demo KEEP=1 left the server running")"
+	[ "$KEEP" = yes ] || { echo; return; }
+	title "How to connect"
 	printf '    %s%s -h %s -U postgres demo\n\n' "${SUDO_USER:+sudo }" "$BIN/psql" "$DIR/socket"
 }
 

@@ -8,7 +8,11 @@
 # suite that the mirror has not, or that does not install today, is reported and
 # is no failure, except for 17.  15 is there to be upgraded from: unless it is
 # named, only that is tested.  The steps are those of scripts/test.sh: build unit
-# regress isolation tap, and model when it is named.
+# regress isolation tap, and model when it is named.  Also when it is named:
+#
+#   packages   the Debian packages for all majors at once, built, installed beside
+#              each other and tested by scripts/package.sh, in a copy of the chroot
+#              with the compilers that the headers ask for; 5 GB while it runs
 #
 #   PROVE_TESTS="test/t/001_preload.pl ..."   chooses TAP files
 #   MATRIX_DIR=/some/where                    for the chroot, about 1 GB that is used
@@ -118,11 +122,14 @@ prepare_chroot()
 	mv "$CHROOT.new" "$CHROOT"
 }
 
-# The command has mounts and processes of its own; both end with it.
-in_chroot()
+# in_root DIRECTORY COMMAND...: the command has mounts and processes of its own;
+# both end with it.
+in_root()
 {
 	# shellcheck disable=SC2016  # that is the inner shell's to expand
 	unshare --mount --pid --fork --kill-child --propagation private sh -ec '
+		# A mount, so that what runs inside can have its own of the root directory.
+		mount --bind "$1" "$1"
 		cd "$1"
 		shift
 		mount -t proc proc proc
@@ -137,7 +144,12 @@ in_chroot()
 		ln -s /proc/self/fd/2 dev/stderr
 		mkdir dev/shm dev/pts
 		mount -t tmpfs -o mode=1777 tmpfs dev/shm
-		exec chroot . tini -- "$@"' sh "$CHROOT" "$@" </dev/null
+		exec chroot . tini -- "$@"' sh "$@" </dev/null
+}
+
+in_chroot()
+{
+	in_root "$CHROOT" "$@"
 }
 
 # ---- The tests --------------------------------------------------------------
@@ -201,6 +213,59 @@ tests_upgrade()
 	[[ " ${WANTED[*]} " == *" tap "* ]] && [[ "${PROVE_TESTS:-$UPGRADE}" == *"$UPGRADE"* ]]
 }
 
+# The packages that are built want all that the headers' packages ask for.  A
+# major for which that is not to be had loses its headers, and is left out.
+install_headers()
+{
+	cat <<-'END'
+		apt-get update -q
+		for major in 15 17 18 19; do
+			[ -e /usr/include/postgresql/$major/server/postgres.h ] || continue
+			apt-get install -q -y --no-install-recommends \
+				postgresql-server-dev-$major=$(dpkg-query -W -f '${Version}' postgresql-$major) ||
+				apt-get install -q -y --no-install-recommends postgresql-server-dev-$major ||
+				rm -rf /usr/include/postgresql/$major
+		done
+	END
+}
+
+test_packages()
+{
+	local log=$TEMPORARY/packages.log check line major failed=$FAILED
+
+	printf '\n##### packages\n\n'
+	COPY=$CHROOT.packages
+	rm -rf --one-file-system "$COPY"
+	cp -a "$CHROOT" "$COPY"
+	run_logged "$log" in_root "$COPY" env DEBIAN_FRONTEND=noninteractive sh -c "$(install_headers)"
+	in_root "$COPY" env TMPDIR=/tmp "$INSIDE/scripts/package.sh" deb installed 2>&1 | tee -i "$log" || true
+	for check in deb installed; do
+		line=$(sed -n '/^=== summary/,$p' "$log" | grep "^$check " || echo "$check broke off")
+		case $line in
+			*" passed") PASSED=$((PASSED + 1)) ;;
+			*" skipped "*) SKIPPED=$((SKIPPED + 1)) ;;
+			*) FAILED=$((FAILED + 1)) ;;
+		esac
+		row packages "$line"
+	done
+	# The others must not be missed only because fewer were tried.
+	for major in "${MAJORS[@]}" "$OLD"; do
+		if grep -q "^postgresql-$major-snowflake-zookeeper_.*\.deb$" "$log"; then
+			row "  for $major" "made"
+		elif [ "$major" = 17 ]; then
+			row "  for $major" "not made"
+			FAILED=$((FAILED + 1))
+		else
+			row "  for $major" "not made"
+			SKIPPED=$((SKIPPED + 1))
+		fi
+	done
+	if [ "$FAILED" -gt "$failed" ]; then
+		say "This copy of the chroot is kept: $COPY"
+		COPY=
+	fi
+}
+
 # What an older tree has left there must not be taken for the library of this one.
 forget_libraries()
 {
@@ -214,6 +279,7 @@ finish()
 
 	trap - EXIT
 	rm -rf "$TEMPORARY"
+	[ -z "$COPY" ] || rm -rf --one-file-system "$COPY"
 	[ -z "$INSIDE" ] || rm -rf "${CHROOT:?}$INSIDE"
 	exit "$status"
 }
@@ -221,6 +287,8 @@ finish()
 # ---- The run ----------------------------------------------------------------
 
 INSIDE=
+COPY=
+PACKAGES=no
 WANTED=()
 NAMED=()
 for word in "$@"; do
@@ -228,15 +296,17 @@ for word in "$@"; do
 		NAMED+=("$word")
 	elif [[ " ${STEPS[*]} model clean " == *" $word "* ]]; then
 		WANTED+=("$word")
+	elif [ "$word" = packages ]; then
+		PACKAGES=yes
 	else
-		die "there is no major or step $word; the majors are ${MAJORS[*]} $OLD, the steps ${STEPS[*]} model"
+		die "there is no major or step $word; the majors are ${MAJORS[*]} $OLD, the steps ${STEPS[*]} model packages"
 	fi
 done
 
 am_root || skip "this needs root, since it makes a chroot and mounts in it"
 if [ "${WANTED[*]}" = clean ]; then
 	[ ! -e "$CHROOT" ] || [ -e "$CHROOT/$MARK" ] || die "$CHROOT is not a chroot of this script"
-	rm -rf --one-file-system "$CHROOT"
+	rm -rf --one-file-system "$CHROOT" "$CHROOT.packages"
 	exit
 fi
 have apt-get || skip "this machine has no apt-get, whose mirror the chroot would be made from"
@@ -250,8 +320,14 @@ chmod 755 "$TEMPORARY"
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-[ "${#WANTED[@]}" -gt 0 ] || WANTED=("${STEPS[@]}")
-[[ " ${WANTED[*]} " != *" model "* ]] || STEPS+=(model)
+TESTED=("${MAJORS[@]}" "$OLD")
+if [ "${#WANTED[@]}" -gt 0 ]; then
+	[[ " ${WANTED[*]} " != *" model "* ]] || STEPS+=(model)
+elif [ "$PACKAGES" = yes ]; then
+	TESTED=()
+else
+	WANTED=("${STEPS[@]}")
+fi
 
 prepare_chroot
 say "The chroot is $CHROOT ($(cat "$CHROOT/$MARK"))"
@@ -265,8 +341,8 @@ TABLE=()
 PASSED=0
 FAILED=0
 SKIPPED=0
-row PostgreSQL "" "${STEPS[@]}"
-for major in "${MAJORS[@]}" "$OLD"; do
+[ "${#TESTED[@]}" -eq 0 ] || row PostgreSQL "" "${STEPS[@]}"
+for major in "${TESTED[@]}"; do
 	named=no
 	[[ " ${NAMED[*]} " != *" $major "* ]] || named=yes
 	if [ "$named" = no ] && [ "${#NAMED[@]}" -gt 0 ]; then
@@ -281,6 +357,8 @@ for major in "${MAJORS[@]}" "$OLD"; do
 		test_major "$major" "${WANTED[@]}"
 	fi
 done
+
+[ "$PACKAGES" = no ] || test_packages
 
 printf '\n##### summary\n\n'
 printf '%s\n' "${TABLE[@]}"

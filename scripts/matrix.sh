@@ -261,7 +261,7 @@ test_packages()
 		fi
 	done
 	if [ "$FAILED" -gt "$failed" ]; then
-		say "This copy of the chroot is kept: $COPY"
+		row packages "The files are kept below $COPY/tmp"
 		COPY=
 	fi
 }
@@ -358,12 +358,13 @@ for major in "${TESTED[@]}"; do
 	fi
 done
 
+tests_failed=$FAILED
 [ "$PACKAGES" = no ] || test_packages
 
 printf '\n##### summary\n\n'
 printf '%s\n' "${TABLE[@]}"
 [ "${#NAMED[@]}" -gt 0 ] || ! tests_upgrade || printf '(tap under %s: only the upgrade to a newer one)\n' "$OLD"
-if [ "$FAILED" -gt 0 ]; then printf '\nThe files of what failed are kept below %s\n' "$CHROOT/tmp"; fi
+if [ "$tests_failed" -gt 0 ]; then printf '\nThe files of what failed are kept below %s\n' "$CHROOT/tmp"; fi
 printf '\n%d passed, %d failed' "$PASSED" "$FAILED"
 if [ "$SKIPPED" -gt 0 ]; then printf ', %d skipped' "$SKIPPED"; fi
 printf '\n'

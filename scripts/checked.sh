@@ -7,11 +7,11 @@
 #                                            contexts; everything takes many times as long
 #
 # The steps are those of scripts/test.sh, regress isolation tap if none is named;
-# PROVE_TESTS chooses TAP files.  Under asan it is at most those that fake no clock,
-# with which it does not go together, and build no library of their own.  The server is PostgreSQL 15 or SOURCE_MAJOR, built
-# from Debian's sources with assertions, and kept in CHECKED_DIR, else below
-# XDG_CACHE_HOME or /var/cache.  A finding makes the server abort, or is in the
-# log of valgrind, and the run fails.
+# PROVE_TESTS chooses TAP files.  Without it, under asan, they are those that fake
+# no clock, with which it does not go together, and build no library of their own.
+# The server is PostgreSQL 15 or SOURCE_MAJOR, built from Debian's sources with
+# assertions, and kept in CHECKED_DIR, else below XDG_CACHE_HOME or /var/cache.
+# A finding makes the server abort, or is in the log of valgrind, and the run fails.
 
 . "$(dirname "$0")/common.sh"
 
@@ -21,11 +21,12 @@ SANITIZERS="-fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-r
 
 # ---- The server -------------------------------------------------------------
 
-# Sources of the packages that apt already knows, without changing its lists.
+# Sources of the packages that apt already knows, else of the first release of
+# Debian that has this major, without changing apt's lists.
 # shellcheck disable=SC2317  # called by run_logged
 fetch_sources()
 {
-	local lists=$1/lists file version
+	local lists=$1/lists mirror suite file version versions=
 
 	mkdir -p "$lists/state" "$lists/parts" "$lists/cache/archives/partial"
 	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
@@ -34,13 +35,20 @@ fetch_sources()
 	done
 	apt_options=(-o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$lists/parts"
 		-o "Dir::State::Lists=$lists/state" -o "Dir::Cache=$lists/cache" -o APT::Sandbox::User=root)
-	apt-get "${apt_options[@]}" update -q
+	mirror=$(mirror)
+	for suite in "" ${mirror:+trixie sid experimental}; do
+		[ -z "$suite" ] ||
+			echo "deb-src [check-valid-until=no] $mirror $suite main" >"$lists/parts/$suite.list"
+		apt-get "${apt_options[@]}" update -q
+		versions=$(apt-cache "${apt_options[@]}" madison "postgresql-$MAJOR" |
+			awk '/Sources/ { print $3 }' | sort -u -V -r)
+		[ -z "$versions" ] || break
+	done
 	cd "$1"
 	# The newest may be gone from where the lists say that it is.
-	apt-cache "${apt_options[@]}" madison "postgresql-$MAJOR" | awk '/Sources/ { print $3 }' | sort -u -V -r |
-		while read -r version; do
-			apt-get "${apt_options[@]}" source -q --download-only "postgresql-$MAJOR=$version" && break
-		done
+	for version in $versions; do
+		apt-get "${apt_options[@]}" source -q --download-only "postgresql-$MAJOR=$version" && break
+	done
 	mkdir tree
 	tar -C tree --strip-components=1 -xf "postgresql-$MAJOR"_*.orig.tar.*
 }
@@ -49,13 +57,13 @@ fetch_sources()
 build_server()
 {
 	cd "$1/tree"
-	./configure --quiet --prefix="$SERVER.new" --enable-cassert --enable-debug --enable-tap-tests \
+	./configure --quiet --prefix="$SERVER" --enable-cassert --enable-debug --enable-tap-tests \
 		--without-readline --without-zlib --without-icu \
 		CPPFLAGS=-DUSE_VALGRIND CFLAGS="-O1 -g -fno-omit-frame-pointer"
 	make -s "-j$(nproc)"
-	make -s install
-	make -s -C src/test/isolation install
-	cp src/tools/valgrind.supp "$SERVER.new/"
+	make -s install "DESTDIR=$SERVER.new"
+	make -s -C src/test/isolation install "DESTDIR=$SERVER.new"
+	cp src/tools/valgrind.supp "$SERVER.new$SERVER/"
 }
 
 # The program by which a server is started: chooses by SNOWFLAKE_CHECK what looks
@@ -116,7 +124,8 @@ wrap()
 	chmod 755 "$1"
 }
 
-# Installed beside its place and renamed, which PostgreSQL does not mind.
+# Installed beside its place and renamed; its programs look for libraries where
+# it will be.
 prepare_server()
 {
 	[ ! -x "$SERVER/bin/pg_ctl-checked" ] || return 0
@@ -126,9 +135,10 @@ prepare_server()
 	mkdir -p "$SERVER.new"
 	run_logged "$TEMPORARY/sources.log" fetch_sources "$TEMPORARY" || die "the sources cannot be had"
 	run_logged "$TEMPORARY/build.log" build_server "$TEMPORARY" || die "the server cannot be built"
-	wrap "$SERVER.new/bin/postgres" write_postgres
-	wrap "$SERVER.new/bin/pg_ctl" write_pg_ctl
-	mv "$SERVER.new" "$SERVER"
+	wrap "$SERVER.new$SERVER/bin/postgres" write_postgres
+	wrap "$SERVER.new$SERVER/bin/pg_ctl" write_pg_ctl
+	mv "$SERVER.new$SERVER" "$SERVER"
+	rm -rf "$SERVER.new"
 }
 
 # ---- The run ----------------------------------------------------------------

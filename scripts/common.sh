@@ -77,6 +77,14 @@ run_logged()
 	return "$status"
 }
 
+# The mirror of Debian that apt has on this machine.
+mirror()
+{
+	# shellcheck disable=SC2016  # that is apt's to expand
+	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null |
+		head -n 1
+}
+
 # ---- Which PostgreSQL -------------------------------------------------------
 
 pg_major()

@@ -38,14 +38,6 @@ skip()
 
 # ---- The chroot -------------------------------------------------------------
 
-# The mirror of Debian that apt has on this machine.
-mirror()
-{
-	# shellcheck disable=SC2016  # that is apt's to expand
-	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null |
-		head -n 1
-}
-
 mirror_has()
 {
 	/usr/lib/apt/apt-helper -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root \

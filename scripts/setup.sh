@@ -126,6 +126,9 @@ want_for_checked()
 	want valgrind "headers for the server, and what looks at it" test -e /usr/include/valgrind/memcheck.h
 	want bzip2 "unpacks the sources" have bzip2
 	want perl "used by the build" have perl
+	# from PostgreSQL 17 on
+	want bison "used by the build" have bison
+	want flex "used by the build" have flex
 }
 
 want_for_matrix()

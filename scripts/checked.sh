@@ -90,7 +90,7 @@ case "${SNOWFLAKE_CHECK:-}" in
 		;;
 	valgrind)
 		case "$*" in *--single* | *--boot* | *--check* | -V | -C*) exec "$bin/postgres-checked" "$@" ;; esac
-		exec valgrind --quiet --leak-check=no --suppressions="$bin/../valgrind.supp" --trace-children=yes \
+		exec valgrind --quiet --leak-check=no --suppressions="$SNOWFLAKE_SUPPRESSIONS" --trace-children=yes \
 			--log-file="$SNOWFLAKE_VALGRIND/%p.log" --error-markers=VALGRINDERROR-BEGIN,VALGRINDERROR-END \
 			"$bin/postgres-checked" "$@"
 		;;
@@ -157,7 +157,8 @@ prepare_server
 
 # Whoever runs the servers writes there.
 mkdir -m 1777 "$TEMPORARY/valgrind"
-export SNOWFLAKE_VALGRIND=$TEMPORARY/valgrind SNOWFLAKE_CHECK=$CHECK PG_CONFIG=$SERVER/bin/pg_config
+export SNOWFLAKE_VALGRIND=$TEMPORARY/valgrind SNOWFLAKE_SUPPRESSIONS=$SERVER/valgrind.supp
+export SNOWFLAKE_CHECK=$CHECK PG_CONFIG=$SERVER/bin/pg_config
 if [ "$CHECK" = asan ]; then
 	export COPT=$SANITIZERS
 	if [ -z "${PROVE_TESTS:-}" ]; then

@@ -12,6 +12,12 @@
 # The server is PostgreSQL 15 or SOURCE_MAJOR, built from Debian's sources with
 # assertions, and kept in CHECKED_DIR, else below XDG_CACHE_HOME or /var/cache.
 # A finding makes the server abort, or is in the log of valgrind, and the run fails.
+#
+# From 17 on a server need not preload the library.  What concerns that:
+#
+#   SOURCE_MAJOR=18 PROVE_TESTS="test/t/001_preload.pl test/t/002_settings.pl
+#       test/t/003_concurrent.pl test/t/011_replaced.pl" scripts/checked.sh asan tap
+#   SOURCE_MAJOR=18 LATE=yes scripts/checked.sh valgrind regress isolation
 
 . "$(dirname "$0")/common.sh"
 

@@ -12,7 +12,9 @@
 #
 # A failed step does not keep the others from running.  CI=true makes every
 # compiler warning an error; COPT holds more options for the compiler.
-# PROVE_TESTS="test/t/001_preload.pl ..." chooses TAP files.
+# PROVE_TESTS="test/t/001_preload.pl ..." chooses TAP files.  LATE=yes has each
+# session of regress and isolation load the library, and not the server, from
+# PostgreSQL 17 on; settings.sql, which shows what preloading does, is left out.
 
 . "$(dirname "$0")/common.sh"
 
@@ -351,6 +353,11 @@ mkdir "$TEMPORARY"
 if am_root; then chown postgres: "$DIR" "$TEMPORARY"; fi
 say "Testing a copy of the tree in $WORK"
 copy_sources "$WORK"
+if [ "${LATE:-no}" != no ]; then
+	sed -i 's/^shared_preload_libraries/session_preload_libraries/' "$WORK/test/snowflake.conf"
+	# shows which settings want a restart: where the server loads the library, only
+	sed -i '/^REGRESS = /s/ settings / /' "$WORK/Makefile"
+fi
 
 built=no
 for step in "${STEPS[@]}" "${ON_REQUEST[@]}"; do

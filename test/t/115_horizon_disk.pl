@@ -44,6 +44,18 @@ my $behind = 3600;
 # Draws IDs and writes nothing.
 my $reader = 'SELECT snowflake_next() FROM generate_series(1, 10)';
 
+# Wants a new file of WAL, of a server that may stop meanwhile.  Not by psql(),
+# which gives psql its statement as input: where psql is refused it leaves before
+# it has read that, and now and then takes the test along by a broken pipe.
+sub need_wal
+{
+	my ($node) = @_;
+	my @psql = ($node->installed_command('psql'), '-X', '-q', '-d', $node->connstr('postgres'));
+
+	IPC::Run::run([ @psql, '-c', 'SELECT pg_switch_wal(), pg_current_xact_id()' ], '>', \my $out, '2>', \my $err);
+	return;
+}
+
 # break lets writing WAL fail, with this error; mend, where there is need, makes
 # it possible again.
 sub wal_cannot_be_written
@@ -74,7 +86,7 @@ sub wal_cannot_be_written
 	$params{break}->($node);
 	poll_until(
 		sub {
-			$node->psql('postgres', 'SELECT pg_switch_wal(), pg_current_xact_id()') if $params{mend};
+			need_wal($node) if $params{mend};
 			return !$is_up->();
 		},
 		'the server to stop');

@@ -55,7 +55,7 @@ sub build_with_places_to_fail
 		ok( IPC::Run::run(
 				[
 					'make', '-s', '-C', "$build/$directory{$name}", 'with_llvm=no',
-					'COPT=-DSF_CRASH_POINTS', "PG_CONFIG=$bindir/pg_config", "$name.so"
+					'COPT=-DSF_CRASH_POINTS ' . ($ENV{COPT} // ''), "PG_CONFIG=$bindir/pg_config", "$name.so"
 				],
 				'<', \undef, '>', \$output, '2>&1'),
 			"build of $name with places to fail at")

@@ -12,9 +12,10 @@
 #
 # A failed step does not keep the others from running.  CI=true makes every
 # compiler warning an error; COPT holds more options for the compiler.
-# PROVE_TESTS="test/t/001_preload.pl ..." chooses TAP files.  LATE=yes has each
-# session of regress and isolation load the library, and not the server, from
-# PostgreSQL 17 on; settings.sql, which shows what preloading does, is left out.
+# PROVE_TESTS="test/t/001_preload.pl ..." chooses TAP files; JOBS (2) of them run at
+# a time.  LATE=yes has each session of regress and isolation load the library, and
+# not the server, from PostgreSQL 17 on; settings.sql, which shows what preloading
+# does, is left out.
 
 . "$(dirname "$0")/common.sh"
 
@@ -68,9 +69,10 @@ step_isolation()
 	installcheck REGRESS= TAP_TESTS=
 }
 
+# Two at a time: most of its time such a test waits for a clock or a lease.
 step_tap()
 {
-	installcheck REGRESS= ISOLATION=
+	installcheck REGRESS= ISOLATION= "PROVE_FLAGS=--jobs=${JOBS:-2}"
 }
 
 # The TAP files that did not run, as lines "NAME REASON".

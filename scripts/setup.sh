@@ -119,6 +119,7 @@ want_for_compare()
 	want tini "reaps the servers that the comparison kills" have tini
 	want python3 "makes the tables" have python3
 	want gnuplot-nox "draws the charts" have gnuplot
+	want util-linux-extra "says what is in the cache of the system" have fincore
 }
 
 want_for_checked()

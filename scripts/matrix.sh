@@ -2,6 +2,7 @@
 # The tests under newer PostgreSQLs than this machine has, in a chroot.
 #
 #   scripts/matrix.sh [MAJOR...] [STEP...]    all majors and steps, or the named ones
+#   scripts/matrix.sh MAJOR -- COMMAND...     runs that there, in a copy of the tree
 #   scripts/matrix.sh clean                   removes the chroot
 #
 # The majors are 17, 18 and 19, from Debian's trixie, sid and experimental; a
@@ -13,6 +14,8 @@
 #   packages   the Debian packages for all majors at once, built, installed beside
 #              each other and tested by scripts/package.sh, in a copy of the chroot
 #              with the compilers that the headers ask for; 5 GB while it runs
+#
+# A command has the major's PG_CONFIG, and /out to write to, where OUT=DIRECTORY names one.
 #
 #   PROVE_TESTS="test/t/001_preload.pl ..."   chooses TAP files
 #   MATRIX_DIR=/some/where                    for the chroot, about 1 GB that is used
@@ -136,6 +139,10 @@ in_root()
 		ln -s /proc/self/fd/2 dev/stderr
 		mkdir dev/shm dev/pts
 		mount -t tmpfs -o mode=1777 tmpfs dev/shm
+		if [ -n "${OUT:-}" ]; then
+			mkdir -p out
+			mount --bind "$OUT" out
+		fi
 		exec chroot . tini -- "$@"' sh "$@" </dev/null
 }
 
@@ -198,6 +205,17 @@ test_major()
 		FAILED=$((FAILED + 1))
 	fi
 	row "$major" "$version" "${results[@]}"
+}
+
+run_command()
+{
+	local status=0
+
+	available "$1" || die "there is no PostgreSQL $1 with headers in $CHROOT"
+	# shellcheck disable=SC2016  # that is the inner shell's to expand
+	in_chroot env PG_CONFIG="$(pg_config_of "$1")" sh -ec 'cd "$1"; shift; exec "$@"' sh "$INSIDE" \
+		"${COMMAND[@]}" || status=$?
+	exit "$status"
 }
 
 tests_upgrade()
@@ -283,8 +301,13 @@ COPY=
 PACKAGES=no
 WANTED=()
 NAMED=()
+COMMAND=()
 for word in "$@"; do
-	if [[ " ${MAJORS[*]} $OLD " == *" $word "* ]]; then
+	if [ "${#COMMAND[@]}" -gt 0 ]; then
+		COMMAND+=("$word")
+	elif [ "$word" = -- ]; then
+		COMMAND=(env)
+	elif [[ " ${MAJORS[*]} $OLD " == *" $word "* ]]; then
 		NAMED+=("$word")
 	elif [[ " ${STEPS[*]} model clean " == *" $word "* ]]; then
 		WANTED+=("$word")
@@ -294,6 +317,12 @@ for word in "$@"; do
 		die "there is no major or step $word; the majors are ${MAJORS[*]} $OLD, the steps ${STEPS[*]} model packages"
 	fi
 done
+
+[ "${#COMMAND[@]}" -ne 1 ] || die "no command after --"
+[ "${#COMMAND[@]}" -eq 0 ] || { [ "${#NAMED[@]}" -eq 1 ] && [ "${#WANTED[@]}" -eq 0 ]; } ||
+	die "a command wants one major, and no steps"
+OUT=${OUT:+$(realpath "$OUT")}
+export OUT
 
 am_root || skip "this needs root, since it makes a chroot and mounts in it"
 if [ "${WANTED[*]}" = clean ]; then
@@ -328,6 +357,7 @@ forget_libraries
 INSIDE=/tmp/$(basename "$(mktemp -d "$CHROOT/tmp/snowflake-matrix.XXXXXX")")
 chmod 755 "$CHROOT$INSIDE"
 pack_sources | tar -C "$CHROOT$INSIDE" -xf - --no-same-owner
+[ "${#COMMAND[@]}" -eq 0 ] || run_command "${NAMED[0]}"
 
 TABLE=()
 PASSED=0

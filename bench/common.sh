@@ -124,13 +124,16 @@ other_work()
 
 # ---- The run ----------------------------------------------------------------
 
+# Not there in a chroot.
+CLOCK_SOURCE=/sys/devices/system/clocksource/clocksource0/current_clocksource
+
 # machine_facts SERVER: what was measured on, as lines of name, tab and value.
 machine_facts()
 {
 	printf '%s\t%s\n' \
 		date "$(date -u '+%Y-%m-%d %H:%M UTC')" \
 		processor "$(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
-		kernel "$(uname -sr), clock source $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)" \
+		kernel "$(uname -sr), clock source $(cat "$CLOCK_SOURCE" 2>/dev/null || echo unknown)" \
 		server "$(sql "$1" -At -c 'SHOW server_version')" \
 		settings "$(IFS=,; echo "${SETTINGS[*]}" | sed "s/ = /=/g; s/,/, /g")"
 }

@@ -85,6 +85,13 @@ END
 $$;
 CREATE OPERATOR regress_evil.> (FUNCTION = regress_evil.taken, LEFTARG = bigint, RIGHTARG = bigint);
 CREATE OPERATOR regress_evil.= (FUNCTION = regress_evil.taken, LEFTARG = bigint, RIGHTARG = bigint);
+-- pg_catalog has none for just these two
+CREATE FUNCTION regress_evil.taken(oid, integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE 'operator of the attacker';
+END
+$$;
+CREATE OPERATOR regress_evil.= (FUNCTION = regress_evil.taken, LEFTARG = oid, RIGHTARG = integer);
 CREATE FUNCTION regress_evil.snowflake_next() RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
 	RAISE 'function of the attacker';
@@ -126,6 +133,8 @@ SELECT message FROM public.error_of('CREATE EXTENSION snowflake SCHEMA regress_e
 DROP FUNCTION regress_evil.snowflake_next;
 DROP DOMAIN regress_evil.snowflake;
 DROP FUNCTION regress_evil.snowflake_status, regress_evil.snowflake_layouts;
+-- so that the script has something to revoke
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC, pg_monitor;
 CREATE EXTENSION snowflake SCHEMA regress_evil;
 SELECT DISTINCT t.typnamespace::regnamespace AS types_from
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid OPERATOR(pg_catalog.=) p.oid AND

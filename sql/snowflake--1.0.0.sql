@@ -59,7 +59,7 @@ BEGIN
 			WHERE c.oid OPERATOR(pg_catalog.=) seq AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
 		LOOP
 			EXECUTE pg_catalog.format('REVOKE ALL ON SEQUENCE %s FROM %s', seq,
-				CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::pg_catalog.text END);
+				CASE WHEN grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::pg_catalog.text END);
 		END LOOP;
 		EXECUTE pg_catalog.format('GRANT SELECT ON SEQUENCE %s TO PUBLIC', seq);
 		EXECUTE pg_catalog.format('GRANT UPDATE ON SEQUENCE %s TO pg_database_owner', seq);

@@ -145,8 +145,9 @@ raise_state(const SfLayout *layout, uint64 bound)
 static bool
 must_come_nearer(const SfWordValue *horizon)
 {
-	return horizon->mark < SF_FIRST_RUN_ID &&
-		horizon->value > sf_clock_ms() + sf_max_lead_ms;
+	bool		is_run_id = horizon->mark >= SF_FIRST_RUN_ID && (horizon->mark & SF_RUN_ID_UNUSED) == 0;
+
+	return !is_run_id && horizon->value > sf_clock_ms() + sf_max_lead_ms;
 }
 
 /*

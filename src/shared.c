@@ -57,7 +57,7 @@ initialize(SfShared *shared)
 	pg_atomic_init_u64(&shared->largest_step_back_us, 0);
 	if (!pg_strong_random(&shared->run_id, sizeof(shared->run_id)))
 		elog(ERROR, "could not generate a random run ID");
-	shared->run_id = (shared->run_id & PG_INT64_MAX) | SF_FIRST_RUN_ID;
+	shared->run_id = (shared->run_id & PG_INT64_MAX & ~SF_RUN_ID_UNUSED) | SF_FIRST_RUN_ID;
 	pg_atomic_init_u64(&shared->highest_bound, 0);
 	pg_atomic_init_u64(&shared->horizon_extensions, 0);
 	pg_atomic_init_u64(&shared->horizon_us, 0);

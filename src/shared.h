@@ -17,8 +17,14 @@
 
 #define SF_VERSION			"1.0.0"
 
-/* Marks below it are not a server's: setval() leaves 0, nextval() up to 32. */
+/*
+ * What marks a horizon as a server's: at least this, with the lowest bits zero.
+ * setval() leaves 0; nextval() leaves up to 32 where it writes to the log, else
+ * what is there less one, for each millisecond that it adds: after 2^20 times a
+ * mark could be taken for a server's, but the horizon is 17 minutes ahead then.
+ */
 #define SF_FIRST_RUN_ID		(INT64CONST(1) << 62)
+#define SF_RUN_ID_UNUSED	((INT64CONST(1) << 20) - 1)
 
 /* What a call waited for, or was refused for. */
 typedef enum SfWaitCause
@@ -104,7 +110,8 @@ typedef struct SfShared
 
 	/*
 	 * Marks the horizons that were written since this memory was initialised;
-	 * random, at least SF_FIRST_RUN_ID, written once.
+	 * random, from SF_FIRST_RUN_ID on and without the bits of
+	 * SF_RUN_ID_UNUSED, written once.
 	 */
 	int64		run_id;
 

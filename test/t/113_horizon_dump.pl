@@ -189,7 +189,9 @@ goes_on_ok($new, $clock, $begin, ids_in($new, 'by_other'),
 $new->append_conf('postgresql.conf', 'snowflake.max_wait = 60s');
 $clock->restart;
 $new->safe_psql('postgres', 'CREATE EXTENSION snowflake');
+$new->safe_psql('by_owner', 'SELECT snowflake_next()');
 foreach my $by (
+	[ 'nextval on what the server wrote', q{count(nextval('snowflake_horizon')) FROM generate_series(1, 50000)} ],
 	[ 'setval', q{setval('snowflake_horizon', %s)} ],
 	[ 'nextval', q{setval('snowflake_horizon', %s), nextval('snowflake_horizon')} ])
 {
@@ -197,8 +199,8 @@ foreach my $by (
 	my $session = $new->background_psql('by_owner');
 
 	$new->safe_psql('postgres', 'SELECT snowflake_next()');
-	$new->safe_psql('by_owner', 'SET ROLE owner; SELECT ' . sprintf($statement,
-		q{(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 50000}));
+	$statement =~ s/%s/(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 50000/;
+	$new->safe_psql('by_owner', "SET ROLE owner; SELECT $statement");
 	$session->query_until(qr/begun/, "\\echo begun\nSELECT snowflake_next();\n");
 	ok( $new->poll_query_until('postgres', q{
 			SELECT count(*) = 1 FROM pg_stat_activity

@@ -22,6 +22,7 @@
 #include "step.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
+#include "utils/lsyscache.h"
 #include "utils/wait_event.h"
 
 #define US_PER_MS				1000
@@ -70,10 +71,11 @@ static int64 clock_check_due = 0;
 SfLastClaim sf_last = {.now = SF_NO_MILLISECOND};
 
 static void
-prepare(void)
+prepare(Oid function)
 {
 	sf_shared_attach();
-	PreventCommandDuringRecovery("snowflake_next()");
+	if (RecoveryInProgress())
+		PreventCommandDuringRecovery(psprintf("%s()", get_func_name(function)));
 	counters = sf_my_counters();
 }
 
@@ -383,7 +385,7 @@ sf_generator_claim(Oid function, uint32 want, SfClaim *claim)
 	Wait		wait = {0};
 
 	if (unlikely(counters == NULL))
-		prepare();
+		prepare(function);
 
 	for (;;)
 	{

@@ -373,7 +373,10 @@ sf_horizon_begin(Oid function)
 	sf_version_check(function);
 }
 
-/* Read the horizon; false where no ID was ever made in this database. */
+/*
+ * Read the horizon; false where no ID was ever made in this database.  One that
+ * setval() has put after all times is infinite.
+ */
 bool
 sf_horizon_read(Oid function, TimestampTz *horizon)
 {
@@ -385,7 +388,10 @@ sf_horizon_read(Oid function, TimestampTz *horizon)
 	value = sf_words_read(&words, SF_WORD_HORIZON);
 	sf_words_close(&words, AccessShareLock);
 
-	*horizon = sf_unix_ms_timestamp(value.value);
+	if (value.value <= sf_timestamp_unix_ms(END_TIMESTAMP - 1))
+		*horizon = sf_unix_ms_timestamp(value.value);
+	else
+		TIMESTAMP_NOEND(*horizon);
 	return value.set;
 }
 

@@ -271,6 +271,13 @@ do
 note "mended with the $drawn. statement";
 covered('written', 'again, when a session that was there needs more');
 
+# After all times.
+my $horizon_was = horizon('written');
+sql('written', q{SELECT setval('snowflake_horizon', 9223372036854775807)});
+is(sql('written', 'SELECT horizon FROM snowflake_status'), 'infinity', 'a horizon after all times is told as infinity');
+sql('written', "SELECT setval('snowflake_horizon', $horizon_was)");
+next_id('written');
+
 # Recovery must come to the same page: a record of ours after one of theirs.
 sql('written', "SELECT setval('snowflake_horizon', last_value + 500) FROM snowflake_horizon");
 sql('written', q{SELECT nextval('snowflake_horizon') FROM generate_series(1, 3)});

@@ -402,13 +402,13 @@ CREATE VIEW snowflake_status AS
 COMMENT ON VIEW snowflake_status IS 'the state of this server''s generator, one row';
 COMMENT ON COLUMN snowflake_status.version IS 'version of the library';
 COMMENT ON COLUMN snowflake_status.extension_version IS 'version of the SQL objects in this database; another one than that of the library until ALTER EXTENSION snowflake UPDATE';
-COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until the first ID is made, or while none is leased';
+COMMENT ON COLUMN snowflake_status.node_id IS 'node ID in force; null until an ID is first asked for, or while none is leased';
 COMMENT ON COLUMN snowflake_status.node_source IS 'the settings that it came from; lease: from none, a module leases it';
 COMMENT ON COLUMN snowflake_status.layout IS 'layout in force';
 COMMENT ON COLUMN snowflake_status.pending IS 'what the settings ask for but is only obeyed after a restart; null: nothing';
-COMMENT ON COLUMN snowflake_status.last_id_time IS 'time of the last ID; null: none was made yet';
-COMMENT ON COLUMN snowflake_status.clock_ahead IS 'how far the clock is ahead of the last ID; negative: behind it';
-COMMENT ON COLUMN snowflake_status.horizon IS 'time that is on disk as the bound of this database''s IDs; null: none was made yet';
+COMMENT ON COLUMN snowflake_status.last_id_time IS 'time that the generator has come to: that of the last ID, or of a horizon or lease that IDs begin after; null: neither';
+COMMENT ON COLUMN snowflake_status.clock_ahead IS 'how far the clock is ahead of last_id_time; negative: behind it';
+COMMENT ON COLUMN snowflake_status.horizon IS 'time that is on disk as the bound of this database''s IDs; null: none was made yet; infinity: setval() has set it after all times';
 COMMENT ON COLUMN snowflake_status.horizon_extensions IS 'how often a horizon was written, in all databases';
 COMMENT ON COLUMN snowflake_status.horizon_time IS 'time spent in that, including waits for the disk, in milliseconds';
 COMMENT ON COLUMN snowflake_status.horizon_raised_at IS 'when IDs last had to begin at a horizon from before this server run; null: never';

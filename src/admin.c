@@ -83,7 +83,8 @@ snowflake_reset_horizon(PG_FUNCTION_ARGS)
  *
  * Make the server's layout that of this database.
  *
- * Errors: 42501 not superuser, SF005 IDs could repeat, 25006 in recovery.
+ * Errors: 42501 not superuser, SF005 IDs could repeat, 55000 the layout of the
+ * database's IDs is not known, though it has a horizon, 25006 in recovery.
  */
 Datum
 snowflake_set_layout(PG_FUNCTION_ARGS)

@@ -414,7 +414,8 @@ sf_lower_id(const SfLayout *layout, TimestampTz instant)
  * The smallest ID whose time is not before the instant, so that
  * id >= snowflake_lower(t) holds just where snowflake_timestamp(id) >= t does.
  *
- * Errors: 22008 the instant is infinite or outside the layout.
+ * Errors: 22008 the instant is infinite or outside the layout, 22003 the ID
+ * would not fit into bigint.
  */
 Datum
 snowflake_lower(PG_FUNCTION_ARGS)

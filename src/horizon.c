@@ -455,7 +455,8 @@ sf_horizon_set_layout(Oid function)
 		if (!sf_layout_unpack(values[SF_WORD_FIELDS].value, values[SF_WORD_EPOCH].value, &theirs))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the layout of this database's IDs is not known")));
+					 errmsg("the layout of this database's IDs is not known"),
+					 errhint("It is noted when the first ID is made, under the layout that the server has then.")));
 
 		/*
 		 * The greatest ID that may be there, and the smallest that can come:

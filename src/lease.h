@@ -62,7 +62,10 @@ typedef struct SfLeaseApi
 	/* Find the generator's shared memory; what follows needs it. */
 	void		(*attach) (void);
 
-	/* The layout in force, in canonical text form; the largest node ID it has. */
+	/*
+	 * The layout in force, in canonical text form; the largest node ID it
+	 * has.
+	 */
 	void		(*layout_text) (char buf[SF_LAYOUT_TEXT_SIZE]);
 	uint32_t	(*max_node) (void);
 

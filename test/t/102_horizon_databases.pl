@@ -514,6 +514,13 @@ fails_with($node, 'SELECT snowflake_set_layout()', 'SF005',
 	[ qr/IDs of the server's layout could repeat those of this database/, qr/DETAIL:  IDs below \d+ may have been made; new ones would begin at \d+\./ ],
 	'it cannot be made the layout of the database', dbname => 'dropped');
 refused_layout('dropped', $twitter, $later, 'no IDs after that');
+
+# Set in a run without IDs, in which a new database has no layout yet.
+database('bare');
+sql('bare', 'SELECT snowflake_reset_horizon(now())');
+fails_with($node, 'SELECT snowflake_set_layout()', '55000', [ qr/the layout of this database's IDs is not known/, qr/HINT:/ ],
+	'where there is a horizon and no layout it cannot either', dbname => 'bare');
+
 sql('untouched', 'SELECT snowflake_set_layout()');
 my $early = sql('untouched', 'SELECT snowflake_next()');
 cmp_ok($early, '<', $greatest{dropped}, 'where no ID was made yet it can');

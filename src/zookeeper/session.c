@@ -32,8 +32,6 @@
 #define SHORTEST_PAUSE_MS	10
 
 static zhandle_t *handle = NULL;
-static bool connected = false;
-static bool dead = false;
 
 /*
  * What the session has authenticated with, none where the length is 0.  The
@@ -56,16 +54,6 @@ static int64 stop_at_us = 0;
 #define STOP_GRACE_US		US_PER_SECOND
 
 /* ---- the session --------------------------------------------------------- */
-
-static void
-watch_session(zhandle_t *zh, int type, int state, const char *path, void *context)
-{
-	if (type != ZOO_SESSION_EVENT)
-		return;
-	connected = state == ZOO_CONNECTED_STATE;
-	if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
-		dead = true;
-}
 
 /*
  * The list of servers, begun with another one each time: first with any, so
@@ -105,10 +93,10 @@ sf_zk_session_open(void)
 	if (!sf_zk_auth_read(auth, &auth_length))
 		return false;
 
-	connected = dead = denied = false;
+	denied = false;
 	zoo_set_debug_level(ZOO_LOG_LEVEL_WARN);
 	zoo_deterministic_conn_order(1);
-	handle = zookeeper_init2(next_hosts(), watch_session, sf_zk_session_timeout_ms, NULL, NULL,
+	handle = zookeeper_init2(next_hosts(), NULL, sf_zk_session_timeout_ms, NULL, NULL,
 							 ZOO_NO_LOG_CLIENTENV, sf_zk_client_log);
 	if (handle == NULL)
 	{
@@ -181,7 +169,6 @@ sf_zk_session_drop(void)
 
 	/* It calls back for each request that is under way. */
 	handle = NULL;
-	connected = false;
 	if (old != NULL)
 		(void) zookeeper_close(old);
 }
@@ -196,13 +183,21 @@ sf_zk_session_exists(void)
 bool
 sf_zk_session_dead(void)
 {
-	return handle != NULL && (dead || is_unrecoverable(handle) != ZOK);
+	return handle != NULL && is_unrecoverable(handle) != ZOK;
 }
 
+/* The library is asked each time: it does not tell of all that ends a connection. */
 bool
 sf_zk_connected(void)
 {
-	return handle != NULL && connected && !dead;
+	return handle != NULL && zoo_state(handle) == ZOO_CONNECTED_STATE;
+}
+
+/* After how long without contact ZooKeeper ends the session, by its own limits. */
+int64
+sf_zk_session_timeout_us(void)
+{
+	return zoo_recv_timeout(handle) * INT64CONST(1000);
 }
 
 /* The owner that ZooKeeper names for the ephemeral nodes that we make. */

@@ -145,6 +145,13 @@ on_names(int rc, const struct String_vector *strings, const struct Stat *stat, c
 
 	if (rc == ZOK && strings->count > MAX_NAMES)
 		rc = ZSYSTEMERROR;
+
+	/* A string without a length, which ZooKeeper never sends, comes as NULL. */
+	for (int i = 0; rc == ZOK && i < strings->count; i++)
+	{
+		if (strings->data[i] == NULL)
+			rc = ZSYSTEMERROR;
+	}
 	if (rc == ZOK && strings->count > 0)
 	{
 		Size		size = strings->count * sizeof(char *);

@@ -674,6 +674,7 @@ sub hosts
 #   unanswered      does, but its answer not the client, and the connection is cut
 #   delayed         reaches the server later
 #   answered late   its answer reaches the client later
+#   garbled         its answer, to children or getACL, has a string without a length
 sub rule
 {
 	my ($self, $when, %params) = @_;

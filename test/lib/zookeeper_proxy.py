@@ -11,9 +11,10 @@ Orders come as JSON objects, one a line, and each is answered with a line
 {"ok": ...}:
 
     {"op": "rule", "request": "multi", "when": "lost" | "unanswered" | "delayed" |
-     "answered late", "match": REGEX, "seconds": N, "times": N}
+     "answered late" | "garbled", "match": REGEX, "seconds": N, "times": N}
         "lost": the request does not reach the server; "unanswered": it does, but
-        the answer does not reach the client; both cut the connection.  "request"
+        the answer does not reach the client; both cut the connection.  "garbled":
+        the first string of the answer, to children or getACL, has no length.  "request"
         is one or more names of KINDS, or "any"; "match" is looked for in the
         request's parts, as described at describe().  Returns the rule's number.
     {"op": "fired", "rule": N, "seconds": N}
@@ -101,11 +102,21 @@ def describe(kind, data):
         return kind + " (not understood)"
 
 
+def garble(kind, data):
+    """An answer whose first string is none; what follows it is as it was."""
+    header, count = 16, 4
+    if len(data) <= header + count:  # an error, or an empty vector
+        return data[:header] + struct.pack(">ii", 1, -1) + data[header + count :]
+    at = header + count + (4 if kind == "getACL" else 0)
+    (length,) = struct.unpack_from(">i", data, at)
+    return data[:at] + struct.pack(">i", -1) + data[at + 4 + max(length, 0) :]
+
+
 class Rule:
     def __init__(self, order):
         self.kinds = order.get("request", "any").split()
         self.when = order["when"]
-        if self.when not in ("lost", "unanswered", "delayed", "answered late"):
+        if self.when not in ("lost", "unanswered", "delayed", "answered late", "garbled"):
             raise ValueError("no such rule: " + self.when)
         self.match = re.compile(order.get("match", ""), re.DOTALL)
         self.seconds = order.get("seconds", 0)
@@ -249,7 +260,7 @@ class Connection:
                     rule.fire()
                     await asyncio.sleep(rule.seconds)
                 else:
-                    self.waiting[call] = rule
+                    self.waiting[call] = rule, kind
                 await self.forward(self.server[1], data)
         except (asyncio.IncompleteReadError, OSError):
             pass
@@ -261,11 +272,13 @@ class Connection:
                 data = await self.frame(self.server[0])
                 call = CONNECT if first else struct.unpack_from(">i", data)[0]
                 first = False
-                rule = self.waiting.pop(call, None)
+                rule, kind = self.waiting.pop(call, (None, None))
                 if rule is not None:
                     rule.fire()
                     if rule.when == "unanswered":
                         return
+                    if rule.when == "garbled":
+                        data = garble(kind, data)
                     await asyncio.sleep(rule.seconds)
                 await self.forward(self.client[1], data)
         except (asyncio.IncompleteReadError, OSError):

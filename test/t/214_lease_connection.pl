@@ -112,6 +112,17 @@ foreach my $what ('claim', 'release')
 	}
 }
 
+# Answers that ZooKeeper would never give, to each that has strings: what asked
+# for them fails, and is tried again.
+foreach my $below (qw(nodes election ids))
+{
+	my $rule = $proxy->rule('garbled', request => 'children', match => "/$below\$", times => 2);
+
+	kill 'TERM', lease_worker($node);
+	is($proxy->fired($rule), 2, "children of $below garbled, twice");
+	goes_on("children of $below garbled");
+}
+
 $_->stop foreach values %clients;
 foreach my $n (@nodes)
 {

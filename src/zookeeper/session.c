@@ -104,7 +104,10 @@ sf_zk_session_open(void)
 		return false;
 	}
 
-	/* Else each turn of the loop looks up the names, and waits for that. */
+	/*
+	 * Else each turn of the loop looks up the names, and waits for that. Each
+	 * attempt to connect does so still.
+	 */
 	(void) zoo_set_servers_resolution_delay(handle, -1);
 
 	rc = auth_length > 0 ? zoo_add_auth(handle, "digest", auth, auth_length, NULL, NULL) : ZOK;

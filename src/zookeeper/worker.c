@@ -35,6 +35,9 @@
 #include "worker.h"
 #include "zkshared.h"
 
+/* Not before PostgreSQL's headers: it makes a macro of a name in them. */
+#include <resolv.h>
+
 #define US_PER_SECOND		INT64CONST(1000000)
 
 /* How long a stop may take that ZooKeeper does not answer. */
@@ -141,8 +144,8 @@ begin_session(int64 now_us)
 
 /*
  * See to it that there is a session, and notice a new one.  One that was not
- * connected for long is given up, although it may live: the servers' names are
- * looked up only when one is begun.
+ * connected for long is given up, although it may live: what may be wrong with
+ * the client is not carried on then.
  */
 static void
 tend_session(void)
@@ -244,6 +247,20 @@ stop(void)
 	proc_exit(1);
 }
 
+/*
+ * The client looks up the servers' names whenever it connects, and blocks
+ * meanwhile, a stop of the server included.  The C library's resolver would
+ * wait ten seconds for each name server that is silent.
+ */
+static void
+limit_name_lookup(void)
+{
+#ifdef __GLIBC__
+	if (setenv("RES_OPTIONS", "timeout:1 attempts:1", 0) == 0)
+		(void) res_init();
+#endif
+}
+
 /* ---- the loop ------------------------------------------------------------------ */
 
 void
@@ -255,6 +272,7 @@ sf_zk_worker_main(Datum arg)
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 
+	limit_name_lookup();
 	attach();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "snowflake lease", ALLOCSET_DEFAULT_SIZES);
 

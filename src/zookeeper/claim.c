@@ -21,6 +21,12 @@
 
 #define US_PER_MS	1000
 
+/*
+ * So many times its timeout a session may last after its server has crashed:
+ * the timeout begins anew when ZooKeeper elects another leader.
+ */
+#define EARLIER_SESSIONS	2
+
 bool		sf_zk_looked_back = false;
 int			sf_zk_n_ledgers = 0;
 
@@ -96,18 +102,50 @@ claim(uint32 id, const SfCandidate *candidate)
 	return rc == ZOK ? SF_ZK_DONE : SF_ZK_LATER;
 }
 
-/* Why can the one node ID that the settings name not be had? */
-static void
+/*
+ * Is it held by a server of our name, and not longer than a session of ours
+ * could have outlived a crash?  After that it is a clone's.
+ */
+static bool
+held_by_earlier_self(const SfCandidate *candidate)
+{
+	static int64 since_us = 0;
+	int64		now_us = sf_api->clock_monotonic_us();
+
+	if (strcmp(candidate->ledger.owner, sf_zk_registry_owner()) != 0)
+		return false;
+	if (since_us == 0)
+		since_us = now_us;
+	return now_us - since_us < EARLIER_SESSIONS * sf_zk_session_timeout_us();
+}
+
+/*
+ * Why can the one node ID that the settings name not be had?  The result is
+ * whether it can be had by waiting.
+ */
+static SfZkOutcome
 explain_static(uint32 id, const SfCandidate *candidate, const SfChoice *choice)
 {
 	if (candidate != NULL && candidate->valid && candidate->held)
+	{
+		if (held_by_earlier_self(candidate))
+		{
+			sf_zk_trouble("node ID %u, which the settings give to this server, is held by an earlier session of its own, which ends by itself", id);
+			return SF_ZK_LATER;
+		}
 		sf_zk_trouble("node ID %u, which the settings give to this server, is held by another: %s", id, candidate->ledger.owner);
-	else if (choice->retired > 0)
+		return SF_ZK_REFUSED;
+	}
+	if (choice->retired > 0)
+	{
 		sf_zk_trouble("node ID %u, which the settings give to this server, was retired: see snowflake_zookeeper_retire()", id);
-	else if (choice->earliest_ms > 0)
+		return SF_ZK_REFUSED;
+	}
+	if (choice->earliest_ms > 0)
 		sf_zk_trouble("node ID %u, which the settings give to this server, may have been used up to %s%s%s; it can be claimed then",
 					  id, timestamptz_to_str(time_t_to_timestamptz(0) + choice->earliest_ms * US_PER_MS),
 					  candidate ? " by " : "", candidate ? candidate->ledger.owner : "");
+	return SF_ZK_LATER;
 }
 
 static void
@@ -229,6 +267,5 @@ sf_zk_choose_and_claim(void)
 		if (candidates[i].id == id)
 			candidate = &candidates[i];
 	}
-	explain_static(id, candidate, &choice);
-	return choice.held > 0 || choice.retired > 0 ? SF_ZK_REFUSED : SF_ZK_LATER;
+	return explain_static(id, candidate, &choice);
 }

@@ -121,5 +121,46 @@ foreach my $node ($one, $two, $three)
 }
 history_of_leases_ok($history, $zk, [ $one, $two, $three ], 300, 'what they issued', path => '/snowflake/static');
 
+# After a crash the ID is held by a session of the server itself, for a while.
+my $path = ledger($zk, '/snowflake/static')->{42}{path};
+my ($told, @states);
+
+sub watch_states
+{
+	my ($until) = @_;
+
+	@states = ();
+	poll_until(
+		sub {
+			my $state = status($one, 'lease_state');
+			push @states, $state unless @states && $states[-1] eq $state;
+			$told = status($one, 'lease_last_error') if $state ne 'held';
+			return $state eq $until;
+		},
+		"the state $until");
+	return;
+}
+
+lease_settings($one, %static, node_id => 42, zookeeper_session_timeout => '6s');
+$one->restart;
+wait_for_lease($one);
+$one->stop('immediate');
+$one->start;
+poll_until(sub { (status($one, 'lease_last_error') // '') =~ /earlier session of its own/ }, 'the reason');
+watch_states('held');
+is_deeply([ grep { !/^(?:claiming|held)$/ } @states ], [], 'after a crash a server does not take itself for another');
+is(status($one, 'node_id'), 42, 'and has its node ID again');
+
+# Somebody of the same name whose session does not end is another.
+$one->stop;
+lease_settings($one, %static, node_id => 42, zookeeper_session_timeout => '1s');
+$zk->create("$path/holder", 'a clone', ephemeral => 1);
+$one->start;
+watch_states('refused');
+like($told, qr/held by another/, 'one of the same name that lives on is another: refused');
+is_deeply([ grep { !/^(?:connecting|claiming|refused)$/ } @states ], [], 'without an ID before that');
+$zk->delete("$path/holder");
+is(wait_for_lease($one), 42, 'when it is gone, the node ID can be had');
+
 $_->stop foreach $one, $three;
 done_testing();

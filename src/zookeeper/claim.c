@@ -213,6 +213,7 @@ sf_zk_choose_and_claim(void)
 	if (rc != ZOK)
 	{
 		sf_zk_trouble("could not read the ledgers in ZooKeeper: %s", zerror(rc));
+		sf_zk_tree_missing(rc);
 		return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
 	}
 	sf_zk_n_ledgers = n;

@@ -126,10 +126,26 @@ sf_zk_election_join(void)
 
 	if (rc != ZOK)
 		sf_zk_trouble("could not take part in the election of a leader in ZooKeeper: %s", zerror(rc));
+	sf_zk_tree_missing(rc);
 	return rc == ZOK && own_name[0] != '\0';
 }
 
-/* Do we lead?  If not, watch the one before us.  False where that failed. */
+static void
+set_leads(bool now)
+{
+	if (leads == now)
+		return;
+	leads = now;
+	ereport(LOG, (errmsg(leads ? "snowflake: this server leads its cluster now" :
+						 "snowflake: this server leads its cluster no longer")));
+	report[0] = '\0';
+	report_at_us = 0;
+}
+
+/*
+ * Do we lead?  If not, watch the one before us.  False where that failed, or
+ * we have to take part anew, since our node is gone.
+ */
 static bool
 look(void)
 {
@@ -139,15 +155,20 @@ look(void)
 	int64		own = sequence_of(own_name);
 	int64		before = -1;
 	const char *name = NULL;
-	bool		led = leads;
+	bool		takes_part = false;
+	int			rc;
 
 	changed = false;
-	if (sf_zk_children(sf_zk_path_of(path, "election"), NULL, &names) != ZOK)
+	rc = sf_zk_children(sf_zk_path_of(path, "election"), NULL, &names);
+	sf_zk_tree_missing(rc);
+	if (rc != ZOK)
 		return false;
 	for (int i = 0; i < names.count; i++)
 	{
 		int64		sequence = sequence_of(names.names[i]);
 
+		if (strcmp(names.names[i], own_name) == 0)
+			takes_part = true;
 		if (sequence >= 0 && sequence < own && sequence > before)
 		{
 			before = sequence;
@@ -155,7 +176,13 @@ look(void)
 		}
 	}
 
-	leads = name == NULL;
+	if (!takes_part)
+	{
+		own_name[0] = '\0';
+		set_leads(false);
+		return false;
+	}
+	set_leads(name == NULL);
 	if (name != NULL)
 	{
 		strlcat(path, "/", sizeof(path));
@@ -172,13 +199,6 @@ look(void)
 		}
 	}
 
-	if (leads != led)
-	{
-		ereport(LOG, (errmsg(leads ? "snowflake: this server leads its cluster now" :
-							 "snowflake: this server leads its cluster no longer")));
-		report[0] = '\0';
-		report_at_us = 0;
-	}
 	return true;
 }
 
@@ -244,6 +264,9 @@ sf_zk_election_step(void)
 	if (sf_api->clock_monotonic_us() >= report_at_us)
 	{
 		make_report();
+
+		/* Who leads watches nobody, so it looks for its own node then. */
+		changed = true;
 		report_at_us = sf_api->clock_monotonic_us() + Max(sf_zk_window_ms, 1000) * INT64CONST(1000);
 	}
 	return report_at_us;

@@ -224,6 +224,10 @@ sf_zk_make_present(void)
 	if (rc == ZOK)
 		sf_zk_lease.present = true;
 	else if (sf_zk_refused(rc))
+	{
+		/* One above it was deleted, if not the ledger. */
+		sf_zk_tree_missing(rc);
 		return sf_zk_find_out() == SF_ZK_DONE && !sf_zk_lease.held ? SF_ZK_DONE : SF_ZK_LATER;
+	}
 	return rc == ZOK ? SF_ZK_DONE : SF_ZK_LATER;
 }

@@ -93,6 +93,14 @@ sf_zk_registry_record(char buf[SF_RECORD_SIZE])
 
 /* ---- what others tell --------------------------------------------------------- */
 
+static bool
+could_not_read(int rc)
+{
+	changed = true;
+	sf_zk_trouble("could not read in ZooKeeper which servers are alive: %s", zerror(rc));
+	return false;
+}
+
 /* Read all records into shared memory; false where that failed. */
 bool
 sf_zk_registry_refresh(void)
@@ -111,8 +119,8 @@ sf_zk_registry_refresh(void)
 	rc = sf_zk_children(sf_zk_path_of(path, "nodes"), &changed, &names);
 	if (rc != ZOK)
 	{
-		changed = true;
-		return false;
+		sf_zk_tree_missing(rc);
+		return could_not_read(rc);
 	}
 
 	paths = palloc(sizeof(char *) * Max(names.count, 1));
@@ -129,10 +137,7 @@ sf_zk_registry_refresh(void)
 	replies = palloc_extended(sizeof(SfZkReply) * Max(n, 1), MCXT_ALLOC_HUGE);
 	rc = sf_zk_get_many(n, paths, replies);
 	if (rc != ZOK)
-	{
-		changed = true;
-		return false;
-	}
+		return could_not_read(rc);
 
 	LWLockAcquire(&sf_zk_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < n; i++)

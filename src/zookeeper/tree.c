@@ -250,6 +250,14 @@ lost_or_refused(int rc, const char *what)
 	return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
 }
 
+static SfZkOutcome
+refuse_lost(const char *path)
+{
+	sf_zk_trouble("the node \"%s\" in ZooKeeper was deleted, and with it what node IDs were used for: see \"Lost data\" in doc/zookeeper.md",
+				  path);
+	return SF_ZK_REFUSED;
+}
+
 /* There is no node config.  Was there ever one? */
 static SfZkOutcome
 make_or_refuse(void)
@@ -287,9 +295,40 @@ make_or_refuse(void)
 		if (rc != ZNONODE)
 			return lost_or_refused(rc, "read");
 	}
-	sf_zk_trouble("the node \"%s/config\" in ZooKeeper was deleted, and with it what node IDs were used for: see \"Lost data\" in doc/zookeeper.md",
-				  sf_zk_path);
-	return SF_ZK_REFUSED;
+	return refuse_lost(sf_zk_path_config(path));
+}
+
+/*
+ * The tree was made with all its parts.  Those that hold only what lives as
+ * long as sessions are made anew where somebody has deleted them; the ledgers
+ * are not, nor is anything that they were deleted with.
+ */
+static SfZkOutcome
+mend_parts(void)
+{
+	static const char *const parts[] = {"ids", "nodes", "election"};
+
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		char		path[SF_ZK_PATH_SIZE];
+		SfZkReply	reply;
+		int			rc = sf_zk_exists(sf_zk_path_of(path, parts[i]), NULL, &reply);
+
+		if (rc == ZNONODE && i == 0)
+			return refuse_lost(path);
+		if (rc == ZNONODE)
+		{
+			rc = sf_zk_create(path, "", 0, ZOO_PERSISTENT, sf_zk_acl(), NULL, NULL);
+			if (rc == ZOK)
+				ereport(LOG, (errmsg("snowflake: the node \"%s\" in ZooKeeper was deleted, and has been made anew", path)));
+		}
+		if (rc != ZOK && rc != ZNODEEXISTS)
+		{
+			sf_zk_trouble("could not find or make the node \"%s\" in ZooKeeper: %s", path, zerror(rc));
+			return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
+		}
+	}
+	return SF_ZK_DONE;
 }
 
 /*
@@ -333,6 +372,9 @@ sf_zk_tree_agree(void)
 	check_access();
 
 	sf_zk_tree.config = config;
+	outcome = mend_parts();
+	if (outcome != SF_ZK_DONE)
+		return outcome;
 	sf_zk_tree.version = reply.stat.version;
 
 	/*
@@ -346,4 +388,12 @@ sf_zk_tree_agree(void)
 	strlcpy(sf_zk_shared->cluster, config.cluster, sizeof(sf_zk_shared->cluster));
 	LWLockRelease(&sf_zk_shared->lock);
 	return SF_ZK_DONE;
+}
+
+/* Where a node was not found that all trees have, the tree is looked through. */
+void
+sf_zk_tree_missing(int rc)
+{
+	if (rc == ZNONODE)
+		sf_zk_tree.agreed = false;
 }

@@ -29,7 +29,7 @@ typedef enum SfZkOutcome
 
 typedef struct SfZkTree
 {
-	bool		agreed;			/* false: nothing below is known */
+	bool		agreed;			/* false: to be read, and looked through */
 	int			version;		/* of the node config */
 	SfConfigRecord config;
 	int64		floor_ms;		/* no claim begins before it */
@@ -38,6 +38,7 @@ typedef struct SfZkTree
 extern SfZkTree sf_zk_tree;
 
 extern SfZkOutcome sf_zk_tree_agree(void);
+extern void sf_zk_tree_missing(int rc);
 
 extern const char *sf_zk_path_config(char buf[SF_ZK_PATH_SIZE]);
 extern const char *sf_zk_path_of(char buf[SF_ZK_PATH_SIZE], const char *below);

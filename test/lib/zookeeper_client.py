@@ -17,7 +17,7 @@ import sys
 import time
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import ConnectionLoss, KazooException
+from kazoo.exceptions import ConnectionLoss, KazooException, NotEmptyError
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry, RetryFailedError
 from kazoo.security import ACL, Id
@@ -203,11 +203,17 @@ class Tests:
             makepath=bool(request.get("parents")),
         )
 
+    # Servers may make nodes below it anew meanwhile.
     def delete(self, request):
-        self.connected().delete(
-            request["path"], version=request.get("version", -1), recursive=bool(request.get("recursive"))
-        )
-        return True
+        while True:
+            try:
+                self.connected().delete(
+                    request["path"], version=request.get("version", -1), recursive=bool(request.get("recursive"))
+                )
+                return True
+            except NotEmptyError:
+                if not request.get("recursive"):
+                    raise
 
     def exists(self, request):
         stat = self.connected().exists(request["path"])

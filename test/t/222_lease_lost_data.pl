@@ -91,6 +91,32 @@ foreach my $node (@nodes)
 history_of_leases_ok($history, $zk, \@nodes, 1000, 'what was issued before and after');
 
 #
+# What holds only what lives as long as sessions
+#
+
+my ($cluster) = grep { /-/ } $zk->children($SnowflakeLease::root);
+my %claims = map { $_->name => status($_, 'lease_claim') } @nodes;
+foreach my $parts ([ 'nodes', 'election' ], ['nodes'], ['election'])
+{
+	my $what = join(' and ', @$parts);
+
+	$zk->delete("$SnowflakeLease::root/$cluster/$_", recursive => 1) foreach @$parts;
+	poll_until(sub { 3 == grep { m{/nodes/\d+$} } keys %{ $zk->tree($SnowflakeLease::root) } }, "all servers in the registry, without $what");
+	poll_until(sub { 3 == grep { m{/election/.} } keys %{ $zk->tree($SnowflakeLease::root) } }, "all servers in the election, without $what");
+	usleep(3_500_000);
+	is(status($_, 'lease_state, lease_fenced, lease_claim'), "held|0|$claims{$_->name}", "$what deleted: " . $_->name . ' goes on with its lease')
+	  foreach @nodes;
+	poll_until(sub { status($_, 'lease_last_error') eq '' }, 'an end to the trouble') foreach @nodes;
+	$three->restart;
+	wait_for_lease($three);
+	$claims{three} = status($three, 'lease_claim');
+	poll_until(sub { $one->safe_psql('postgres', 'SELECT count(*) FROM snowflake_nodes') == 3 }, 'all of them in the view');
+	pass("$what deleted: a server that starts has a lease, and all see each other");
+}
+my $logs = join '', map { slurp_file($_->logfile) } @nodes;
+like($logs, qr{/$_" in ZooKeeper was deleted, and has been made anew}, "the log says so of $_") foreach qw(nodes election);
+
+#
 # One ledger
 #
 
@@ -103,6 +129,13 @@ poll_until(sub { $two->psql('postgres', 'SELECT snowflake_next()', stderr => \my
 fails_with($two, 'SELECT snowflake_next()', 'SF006', [ qr/lease/, qr/DETAIL:.*\b1 ledger of a node ID was deleted/ ],
 	'after the end of that it makes no IDs, and says why');
 is(status($_, 'lease_state, node_id'), "held|$ids{$_->name}", $_->name . ' goes on') foreach $one, $three;
+
+# All of them, and what they were in.
+$zk->delete("$SnowflakeLease::root/$cluster/ids", recursive => 1);
+$two->restart;
+wait_for_state($two, 'refused');
+fails_with($two, 'SELECT snowflake_next()', 'SF006', [ qr/lease/, qr/DETAIL:.*ids\\?" in ZooKeeper was deleted/ ],
+	'no server makes them anew');
 
 $_->stop foreach @nodes;
 done_testing();

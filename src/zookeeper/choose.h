@@ -18,6 +18,7 @@ typedef struct SfCandidate
 	uint32_t	id;
 	int32_t		version;		/* of the ledger's node */
 	bool		valid;			/* could its ledger be read? */
+	bool		denied;			/* no, for want of rights */
 	bool		held;			/* by a live server other than us */
 	bool		ours;			/* the ledger has our nonce */
 	int64_t		modified_ms;	/* by ZooKeeper's clock */

@@ -126,6 +126,8 @@ held_by_earlier_self(const SfCandidate *candidate)
 static SfZkOutcome
 explain_static(uint32 id, const SfCandidate *candidate, const SfChoice *choice)
 {
+	if (candidate != NULL && candidate->denied)
+		return SF_ZK_REFUSED;	/* that has been told already */
 	if (candidate != NULL && candidate->valid && candidate->held)
 	{
 		if (held_by_earlier_self(candidate))
@@ -156,6 +158,23 @@ explain_none(const SfChoiceRules *rules, const SfChoice *choice)
 				  choice->earliest_ms > 0 ? ", the first of them to " : "",
 				  choice->earliest_ms > 0 ?
 				  timestamptz_to_str(time_t_to_timestamptz(0) + choice->earliest_ms * US_PER_MS) : "");
+}
+
+/*
+ * Is there a grant whose ledger we may not read?  Then nobody can tell whether
+ * it is ours still, and it stays in force meanwhile.
+ */
+static bool
+grant_is_unclear(const SfCandidate *candidates, int n)
+{
+	SfLeaseFound found = sf_api->found();
+
+	for (int i = 0; i < n; i++)
+	{
+		if (found.granted && !found.closed && candidates[i].denied && candidates[i].id == found.node)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -217,8 +236,13 @@ sf_zk_choose_and_claim(void)
 		return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
 	}
 	sf_zk_n_ledgers = n;
-	if (!sf_zk_looked_back && look_back(candidates, n))
-		return SF_ZK_DONE;
+	if (!sf_zk_looked_back)
+	{
+		if (grant_is_unclear(candidates, n))
+			return SF_ZK_REFUSED;
+		if (look_back(candidates, n))
+			return SF_ZK_DONE;
+	}
 	if (deleted > 0)
 	{
 		sf_zk_trouble(deleted == 1 ?

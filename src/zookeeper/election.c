@@ -16,6 +16,7 @@
 
 #include <limits.h>
 
+#include "acl.h"
 #include "clocks.h"
 #include "election.h"
 #include "ledger.h"

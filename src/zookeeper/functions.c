@@ -167,12 +167,18 @@ snowflake_zookeeper_ledger(PG_FUNCTION_ARGS)
 				for (int c = 0; c < 4; c++)
 					sf_row_put_null(&row);
 			}
-			sf_row_put(&row, BoolGetDatum(ledger->held));
+			if (ledger->denied)
+				sf_row_put_null(&row);
+			else
+				sf_row_put(&row, BoolGetDatum(ledger->held));
 			if (ledger->valid)
 				sf_row_put(&row, BoolGetDatum(ledger->ledger.retired));
 			else
 				sf_row_put_null(&row);
-			sf_row_put_ms(&row, ledger->modified_ms);
+			if (ledger->denied)
+				sf_row_put_null(&row);
+			else
+				sf_row_put_ms(&row, ledger->modified_ms);
 			Assert(row.n == rsinfo->setDesc->natts);
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
 			from = ledger->id + 1;

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "acl.h"
 #include "clocks.h"
 #include "ledger.h"
 #include "lease_held.h"
@@ -192,7 +193,10 @@ sf_zk_add_presence(SfZkMulti *multi)
 	char		path[SF_ZK_PATH_SIZE];
 	char		record[SF_RECORD_SIZE];
 	const char *owner = sf_zk_registry_owner();
-	int			rc = add_ephemeral(multi, sf_zk_path_holder(path, sf_zk_lease.id), owner, strlen(owner));
+	int			rc;
+
+	sf_zk_acl_refresh();
+	rc = add_ephemeral(multi, sf_zk_path_holder(path, sf_zk_lease.id), owner, strlen(owner));
 
 	return rc != ZOK ? rc : add_ephemeral(multi, sf_zk_path_node(path, sf_zk_lease.id),
 										  record, sf_zk_registry_record(record));

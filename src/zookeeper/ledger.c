@@ -23,6 +23,12 @@ fill_candidate(SfCandidate *candidate, uint32 id, const SfZkReply *reply)
 
 	memset(candidate, 0, sizeof(*candidate));
 	candidate->id = id;
+	if (reply->rc != ZOK)
+	{
+		candidate->denied = true;
+		sf_zk_trouble("ZooKeeper does not let this server read the ledger of node ID %u, so the ID is not used: see \"snowflake.zookeeper_auth_file\"", id);
+		return;
+	}
 	candidate->version = reply->stat.version;
 	candidate->modified_ms = reply->stat.mtime;
 	candidate->valid = sf_ledger_parse(reply->data, reply->length, &candidate->ledger, &error);
@@ -95,7 +101,8 @@ sf_zk_read_ledgers(uint32 from, int limit, SfCandidate **candidates, int *n, int
 	*candidates = palloc_extended(sizeof(SfCandidate) * Max(*n, 1), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < *n; i++)
 	{
-		if (replies[i].rc != ZOK)
+		/* Only the ID of such a ledger is out of reach. */
+		if (replies[i].rc != ZOK && replies[i].rc != ZNOAUTH)
 			return replies[i].rc;
 		fill_candidate(&(*candidates)[i], ids[i], &replies[i]);
 	}

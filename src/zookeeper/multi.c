@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "acl.h"
 #include "session.h"
 #include "utils/memutils.h"
 

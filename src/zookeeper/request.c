@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "acl.h"
 #include "api.h"
 #include "compat.h"
 #include "ledger.h"
@@ -216,6 +217,7 @@ list_ledgers(SfZkRequest *answer)
 		{
 			.id = candidates[i].id,
 				.valid = candidates[i].valid,
+				.denied = candidates[i].denied,
 				.held = candidates[i].held || candidates[i].ours,
 				.modified_ms = candidates[i].modified_ms,
 				.ledger = candidates[i].ledger
@@ -266,6 +268,7 @@ retire(SfZkRequest *answer)
 
 		ledger.retired = answer->flag;
 		ledger.has_nonce = false;
+		sf_zk_acl_refresh();
 		length = sf_ledger_format(&ledger, record);
 		rc = rc == ZOK ? sf_zk_set(path, record, length, reply.stat.version, NULL) :
 			sf_zk_create(path, record, length, ZOO_PERSISTENT, sf_zk_acl(), NULL, NULL);

@@ -29,7 +29,7 @@ typedef struct Request
 	SfZkReply	reply;
 	char		created[SF_ZK_PATH_SIZE];
 	SfZkNames	names;
-	bool		open;			/* to all, of an ACL */
+	SfZkAcl    *acl;
 } Request;
 
 /* Any event is a reason to look. */
@@ -72,6 +72,8 @@ free_request(Request *request)
 {
 	if (request->names.names != NULL)
 		pfree(request->names.names);
+	if (request->acl != NULL)
+		pfree(request->acl);
 	pfree(request);
 }
 
@@ -178,15 +180,48 @@ on_names(int rc, const struct String_vector *strings, const struct Stat *stat, c
 }
 
 static void
+keep_acl(SfZkAcl *acl, const struct ACL *entry)
+{
+	int			changing = ZOO_PERM_WRITE | ZOO_PERM_CREATE | ZOO_PERM_DELETE | ZOO_PERM_ADMIN;
+	const char *id = entry->id.id;
+	size_t		length = strlen(id);
+
+	if (strcmp(entry->id.scheme, "world") == 0)
+	{
+		acl->open |= (entry->perms & changing) != 0;
+		return;
+	}
+
+	/* Who may not change a list is told "name:x" for the digests in it. */
+	if (length >= 2 && strcmp(id + length - 2, ":x") == 0)
+		return;
+	if (acl->count < SF_ZK_MAX_ACL && length < sizeof(acl->entry[0].id) &&
+		strlen(entry->id.scheme) < sizeof(acl->entry[0].scheme))
+	{
+		acl->entry[acl->count].perms = entry->perms;
+		strcpy(acl->entry[acl->count].scheme, entry->id.scheme);
+		strcpy(acl->entry[acl->count++].id, id);
+	}
+}
+
+static void
 on_acl(int rc, struct ACL_vector *acl, struct Stat *stat, const void *data)
 {
 	Request    *request = unconstify(void *, data);
-	int			changing = ZOO_PERM_WRITE | ZOO_PERM_CREATE | ZOO_PERM_DELETE | ZOO_PERM_ADMIN;
 
+	if (rc == ZOK)
+	{
+		request->acl = MemoryContextAllocExtended(TopMemoryContext, sizeof(SfZkAcl),
+												  MCXT_ALLOC_ZERO | MCXT_ALLOC_NO_OOM);
+		if (request->acl == NULL)
+			rc = ZSYSTEMERROR;
+	}
 	for (int i = 0; rc == ZOK && i < acl->count; i++)
 	{
-		if (strcmp(acl->data[i].id.scheme, "world") == 0 && (acl->data[i].perms & changing) != 0)
-			request->open = true;
+		if (acl->data[i].id.scheme == NULL || acl->data[i].id.id == NULL)
+			rc = ZSYSTEMERROR;
+		else
+			keep_acl(request->acl, &acl->data[i]);
 	}
 	finish_request(data, rc, stat);
 }
@@ -299,6 +334,7 @@ sf_zk_children(const char *path, bool *watch, SfZkNames *names)
 		for (int i = 0; i < names->count; i++)
 			names->names[i] = pstrdup(request->names.names[i]);
 	}
+	sf_zk_session_note(rc);
 	leave_request(request);
 	return rc;
 }
@@ -315,9 +351,8 @@ sf_zk_sync(const char *path)
 	return take_reply(request, await(request, zoo_async(sf_zk_session_handle(), path, on_synced, request)), NULL);
 }
 
-/* May anybody change this node or what is below it? */
 int
-sf_zk_open_to_all(const char *path, bool *open)
+sf_zk_get_acl(const char *path, SfZkAcl *acl)
 {
 	Request    *request;
 	int			rc;
@@ -326,7 +361,8 @@ sf_zk_open_to_all(const char *path, bool *open)
 		return ZCONNECTIONLOSS;
 	request = new_request();
 	rc = await(request, zoo_aget_acl(sf_zk_session_handle(), path, on_acl, request));
-	*open = request->open;
+	if (rc == ZOK)
+		*acl = *request->acl;
 	return take_reply(request, rc, NULL);
 }
 

@@ -217,14 +217,19 @@ sf_zk_session_stop_at(int64 deadline_us)
 	stop_at_us = deadline_us;
 }
 
-/*
- * Nodes that this cluster makes are for those who authenticate like us, or for
- * all where there is no authentication.
- */
-const struct ACL_vector *
-sf_zk_acl(void)
+bool
+sf_zk_session_authenticates(void)
 {
-	return auth_length > 0 ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
+	return auth_length > 0;
+}
+
+/* Is this ZooKeeper's ID of our name, with the digest of whatever password? */
+bool
+sf_zk_session_has_name(const char *id)
+{
+	const char *colon = memchr(auth, ':', auth_length);
+
+	return colon != NULL && strncmp(id, auth, colon - auth + 1) == 0;
 }
 
 /*

@@ -40,6 +40,24 @@ typedef struct SfZkNames
 	struct Stat stat;			/* of the parent */
 } SfZkNames;
 
+/*
+ * Who has which rights to a node, by name: what is for all, and names that
+ * ZooKeeper does not tell in full, are left out.
+ */
+#define SF_ZK_MAX_ACL		8
+
+typedef struct SfZkAcl
+{
+	bool		open;			/* everybody may change it, or what is below */
+	int			count;
+	struct
+	{
+		int			perms;
+		char		scheme[16];
+		char		id[SF_ZK_AUTH_SIZE + 32];
+	}			entry[SF_ZK_MAX_ACL];
+} SfZkAcl;
+
 typedef struct SfZkMulti SfZkMulti;
 
 /* session.c */
@@ -59,7 +77,6 @@ extern void sf_zk_session_wait(int64 until_us);
 extern bool sf_zk_session_await(const volatile bool *done);
 extern zhandle_t *sf_zk_session_handle(void);
 extern void sf_zk_session_stop_at(int64 deadline_us);
-extern const struct ACL_vector *sf_zk_acl(void);
 
 /* requests.c: those that read */
 extern int	sf_zk_get(const char *path, SfZkReply *reply);
@@ -67,7 +84,7 @@ extern int	sf_zk_get_many(int n, char *const *paths, SfZkReply *replies);
 extern int	sf_zk_exists(const char *path, bool *watch, SfZkReply *reply);
 extern int	sf_zk_children(const char *path, bool *watch, SfZkNames *names);
 extern int	sf_zk_sync(const char *path);
-extern int	sf_zk_open_to_all(const char *path, bool *open);
+extern int	sf_zk_get_acl(const char *path, SfZkAcl *acl);
 
 /* those that write */
 extern int	sf_zk_create(const char *path, const char *data, size_t length, int mode,

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "acl.h"
 #include "storage/lwlock.h"
 #include "tree.h"
 #include "trouble.h"
@@ -59,25 +60,6 @@ sf_zk_path_node(char buf[SF_ZK_PATH_SIZE], uint32 id)
 
 /* ---- making it --------------------------------------------------------------- */
 
-/*
- * Above our own node others may have theirs, so everyone may make nodes there;
- * whoever authenticates keeps the rest for himself.
- */
-static const struct ACL_vector *
-acl_above(void)
-{
-	static struct ACL shared[2];
-	static const struct ACL_vector vector = {2, shared};
-
-	if (sf_zk_acl() == &ZOO_OPEN_ACL_UNSAFE)
-		return &ZOO_OPEN_ACL_UNSAFE;
-	shared[0].perms = ZOO_PERM_READ | ZOO_PERM_CREATE;
-	shared[0].id = ZOO_ANYONE_ID_UNSAFE;
-	shared[1].perms = ZOO_PERM_ALL;
-	shared[1].id = ZOO_AUTH_IDS;
-	return &vector;
-}
-
 /* Make our own node and those above it, where they are not there. */
 static int
 make_root(void)
@@ -94,7 +76,7 @@ make_root(void)
 		*slash = '\0';
 		rc = sf_zk_exists(path, NULL, &reply);
 		if (rc == ZNONODE)
-			rc = sf_zk_create(path, "", 0, ZOO_PERSISTENT, acl_above(), NULL, NULL);
+			rc = sf_zk_create(path, "", 0, ZOO_PERSISTENT, sf_zk_acl_above(), NULL, NULL);
 		if (rc != ZOK && rc != ZNODEEXISTS)
 			return rc;
 		*slash = '/';
@@ -213,33 +195,6 @@ check_config(const SfConfigRecord *config)
 	return SF_ZK_DONE;
 }
 
-/* Say once how open the tree is, where it should not be. */
-static void
-check_access(void)
-{
-	static bool checked = false;
-	bool		open = false;
-
-	if (checked)
-		return;
-	if (sf_zk_acl() == &ZOO_OPEN_ACL_UNSAFE)
-	{
-		ereport(LOG,
-				(errmsg("snowflake: everybody who can reach ZooKeeper can change the leases of node IDs"),
-				 errhint("Set \"snowflake.zookeeper_auth_file\" on all servers.")));
-		checked = true;
-	}
-	else if (sf_zk_open_to_all(sf_zk_path, &open) == ZOK)
-	{
-		if (open)
-			ereport(LOG,
-					(errmsg("snowflake: everybody who can reach ZooKeeper can change nodes below \"%s\"", sf_zk_path),
-					 errdetail("The node was made without authentication."),
-					 errhint("Set its access control list, and those of all nodes below it, by ZooKeeper's own client.")));
-		checked = true;
-	}
-}
-
 static SfZkOutcome
 lost_or_refused(int rc, const char *what)
 {
@@ -282,6 +237,7 @@ make_or_refuse(void)
 		/* How often a child was made or deleted; never, where all is new. */
 		if (reply.stat.cversion == 0)
 		{
+			sf_zk_acl_refresh();
 			rc = make_tree();
 			return rc == ZOK ? SF_ZK_LATER : lost_or_refused(rc, "make nodes below");
 		}
@@ -369,7 +325,7 @@ sf_zk_tree_agree(void)
 	outcome = check_config(&config);
 	if (outcome != SF_ZK_DONE)
 		return outcome;
-	check_access();
+	sf_zk_acl_refresh();
 
 	sf_zk_tree.config = config;
 	outcome = mend_parts();

@@ -52,7 +52,8 @@ typedef enum SfZkRequestState
 typedef struct SfZkLedgerRow
 {
 	uint32		id;
-	bool		valid;
+	bool		valid;			/* could it be read? */
+	bool		denied;			/* no, nor is the rest of this known */
 	bool		held;
 	int64		modified_ms;
 	SfLedgerRecord ledger;

@@ -334,9 +334,23 @@ write_file("cluster:$secret\n", 0600);
 makes_ids('once it is corrected, the server is let in without a restart');
 unlike(slurp_file($node->logfile, $let_in), qr/database system is ready/, 'nor has it restarted by itself');
 
+# Who may use the path comes garbled: that counts for nothing.
+my $proxy = $zk->proxy;
+my $garbled = $proxy->rule('garbled', request => 'getACL', times => 2);
+$node->stop;
+lease_settings($node, zookeeper_hosts => $proxy->hosts, zookeeper_path => $SnowflakeLease::root, zookeeper_auth_file => $file);
+$node->start;
+is($proxy->fired($garbled), 2, 'a garbled access control list, twice');
+makes_ids('the server does without it');
+$node->stop;
+lease_settings($node, zookeeper_hosts => $zk->hosts, zookeeper_path => $SnowflakeLease::root, zookeeper_auth_file => $file);
+$node->start;
+makes_ids('and again without the relay');
+
 # One password follows another, with a time when both are good.
 my $claimed;
 my $next = 'the next secret';
+my ($ids_now) = grep { m{/ids$} } keys %{ $friend->tree($SnowflakeLease::root) };
 
 sub let_in
 {
@@ -362,7 +376,7 @@ sub session_of
 sub goes_on_with
 {
 	my ($client, $name) = @_;
-	my ($path) = grep { m{/ids/\d+$} } keys %{ $client->tree($SnowflakeLease::root) };
+	my $path = "$ids_now/" . status($node, 'node_id');
 	my $then = $client->get($path)->{data};
 
 	poll_until(sub { $client->get($path)->{data} ne $then }, 'an extension');
@@ -370,10 +384,55 @@ sub goes_on_with
 	return;
 }
 
-$claimed = status($node, 'lease_claim');
 let_in($friend, $secret, $next);
 $friend->stop;
 $friend = $zk->client(auth => "cluster:$next");
+
+# What is made in that time is for those who have the old one and for those who
+# have the new one: here by a server with the old one, then by one with the new.
+my $newcomer = lease_server('newcomer', $zk->hosts);
+my $its_file = $newcomer->basedir . '/auth';
+my $both = [ map { 'cluster:' . sha1_base64("cluster:$_") . '=' } sort($secret, $next) ];
+
+foreach my $password ($secret, $next)
+{
+	my $theirs = $password eq $secret ? $next : $secret;
+	my $client = $zk->client(auth => "cluster:$theirs");
+	my %before = %{ $client->tree($SnowflakeLease::root) };
+
+	unlink $its_file;
+	append_to_file($its_file, "cluster:$password\n");
+	chmod 0600, $its_file or die "could not change the mode of $its_file: $!\n";
+	my ($first) = grep { $_ != status($node, 'node_id') && !exists $before{"$ids_now/$_"} } 100 .. 200;
+	lease_settings($newcomer, zookeeper_hosts => $zk->hosts, zookeeper_path => $SnowflakeLease::root,
+		zookeeper_auth_file => $its_file, zookeeper_node_range => $first);
+	start_leasing($newcomer);
+
+	# The other client can read all of it.
+	my $tree = $client->tree($SnowflakeLease::root);
+	my @new = grep { !$before{$_} } sort keys %$tree;
+	is(scalar(grep { m{/ids/$first$|/ids/$first/holder$|/nodes/$first$|/election/} } @new), 4, 'a server with one of the passwords has made its nodes');
+	foreach my $path (@new)
+	{
+		my %allowed = map { $_->{id} => $_->{perms} } @{ $tree->{$path}{acl} };
+		is_deeply(\%allowed, { map { $_ => 31 } @$both }, $path =~ s{.*/(?=\w+/)}{}r . ' is for both of them');
+	}
+	$client->stop;
+	$newcomer->stop;
+}
+
+# Should there be one that only the others can read, it is left alone, and all
+# else goes on.
+my $theirs = "$ids_now/300";
+$friend->create($theirs, $friend->get("$ids_now/" . status($node, 'node_id'))->{data},
+	acl => [ { scheme => 'digest', id => 'cluster:' . sha1_base64("cluster:$next") . '=', perms => 31 } ]);
+is($node->safe_psql('postgres', 'SELECT node_id, claim, held, retired, modified FROM snowflake_zookeeper_ledger() WHERE node_id = 300'),
+	'300||||', 'the ledger has it, and no more');
+$node->safe_psql('postgres', 'SELECT snowflake_zookeeper_release(), snowflake_zookeeper_claim()');
+makes_ids('a node ID is claimed beside it');
+like(slurp_file($node->logfile, $let_in), qr/does not let this server read the ledger of node ID 300/, 'the log says so');
+
+$claimed = status($node, 'lease_claim');
 my $session = session_of($friend);
 $node->reload;
 goes_on_with($friend, 'a reload with the same password');

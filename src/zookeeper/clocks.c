@@ -18,6 +18,9 @@
 
 SfClockSample sf_zk_clock;
 
+/* The same of the very last write. */
+static SfClockSample last_stamp;
+
 /* How long the last write took, where that was too long. */
 static int64 too_slow_us = 0;
 
@@ -29,34 +32,37 @@ static int64 too_slow_us = 0;
 void
 sf_zk_clock_note(const SfZkReply *reply, int64 leader_ms)
 {
-	if (reply->received_us - reply->sent_us > sf_zk_max_skew_ms * INT64CONST(1000))
-	{
-		too_slow_us = reply->received_us - reply->sent_us;
-		return;
-	}
-	too_slow_us = 0;
-	sf_zk_clock = (SfClockSample)
+	last_stamp = (SfClockSample)
 	{
 		.known = true,
 			.leader_ms = Min(Max(leader_ms, 0), SF_RECORD_MAX_MS),
 			.sent_us = reply->sent_us,
 			.received_us = reply->received_us
 	};
+	if (reply->received_us - reply->sent_us > sf_zk_max_skew_ms * INT64CONST(1000))
+	{
+		too_slow_us = reply->received_us - reply->sent_us;
+		return;
+	}
+	too_slow_us = 0;
+	sf_zk_clock = last_stamp;
 }
 
 /*
  * The end of a lease that is taken now: the length of the window ahead of what
  * IDs may carry now, at the end of a tick.  A clock that is ahead of
  * ZooKeeper's by more than the skew that is allowed counts as that far ahead,
- * so that no one can use up the time of a node ID for years.
+ * so that no one can use up the time of a node ID for years.  A stamp of a slow
+ * write will do for that: the end may be later by as long as the write took.
  */
 int64
 sf_zk_end_from_now(void)
 {
 	int64		now_ms = sf_api->clock_ms();
+	const SfClockSample *stamp = sf_zk_clock.known ? &sf_zk_clock : &last_stamp;
 
-	if (sf_zk_clock.known)
-		now_ms = Min(now_ms, sf_skew_latest_ms(&sf_zk_clock, sf_api->clock_monotonic_us()) + sf_zk_max_skew_ms);
+	if (stamp->known)
+		now_ms = Min(now_ms, sf_skew_latest_ms(stamp, sf_api->clock_monotonic_us()) + sf_zk_max_skew_ms);
 	return Min(sf_api->tick_end(now_ms + sf_api->max_lead() + sf_zk_window_ms), SF_RECORD_MAX_MS);
 }
 
@@ -78,8 +84,11 @@ sf_zk_watch_clock(void)
 	static int64 told_us = 0;
 	int64		now_us = sf_api->clock_monotonic_us();
 	int			n;
-	int64		skew_us = skew_from_others(&n);
+	int64		skew_us;
 
+	if (!sf_zk_clock.known)
+		return;
+	skew_us = skew_from_others(&n);
 	if (llabs(skew_us) * WARN_PART < sf_zk_max_skew_ms * INT64CONST(1000))
 	{
 		told_us = 0;

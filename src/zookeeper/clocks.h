@@ -12,7 +12,7 @@
 #include "skew.h"
 #include "tree.h"
 
-/* What ZooKeeper's clock showed when we last wrote. */
+/* What ZooKeeper's clock showed when we last wrote and it was fast enough. */
 extern SfClockSample sf_zk_clock;
 
 extern void sf_zk_clock_note(const SfZkReply *reply, int64 leader_ms);

@@ -75,8 +75,9 @@ sequence_of(const char *name)
 
 /*
  * Take part, where we do not yet, and have a fresh stamp of ZooKeeper's clock:
- * for one who has no lease it is the only write.  The session's ID in the name
- * tells, after a connection was lost, whether our node was made.
+ * for one who has no lease it is the only write.  So whoever comes to have a
+ * lease, has one.  The session's ID in the name tells, after a connection was
+ * lost, whether our node was made.
  */
 bool
 sf_zk_election_join(void)
@@ -86,35 +87,36 @@ sf_zk_election_join(void)
 	char		prefix[32];
 	SfZkNames	names;
 	SfZkReply	reply;
-	int			rc;
+	int			rc = ZOK;
 
+	snprintf(prefix, sizeof(prefix), "%016llx-", (unsigned long long) sf_zk_session_id());
 	if (own_name[0] == '\0')
 	{
-		snprintf(prefix, sizeof(prefix), "%016llx-", (unsigned long long) sf_zk_session_id());
 		rc = sf_zk_children(sf_zk_path_of(path, "election"), NULL, &names);
 		for (int i = 0; rc == ZOK && i < names.count; i++)
 		{
 			if (strncmp(names.names[i], prefix, strlen(prefix)) == 0)
 				strlcpy(own_name, names.names[i], sizeof(own_name));
 		}
-		if (rc == ZOK && own_name[0] == '\0')
-		{
-			strlcat(path, "/", sizeof(path));
-			strlcat(path, prefix, sizeof(path));
-			rc = sf_zk_create(path, "", 0, ZOO_EPHEMERAL_SEQUENTIAL, sf_zk_acl(), created, &reply);
-			if (rc == ZOK)
-			{
-				strlcpy(own_name, strrchr(created, '/') ? strrchr(created, '/') + 1 : "", sizeof(own_name));
-				sf_zk_clock_note(&reply, reply.stat.ctime);
-			}
-		}
 		changed = true;
 	}
-	else if (!sf_zk_clock.known ||
-			 sf_api->clock_monotonic_us() - sf_zk_clock.received_us > sf_zk_window_ms * INT64CONST(1000))
+
+	sf_zk_path_of(path, "election");
+	strlcat(path, "/", sizeof(path));
+	if (rc == ZOK && own_name[0] == '\0')
 	{
-		sf_zk_path_of(path, "election");
-		strlcat(path, "/", sizeof(path));
+		strlcat(path, prefix, sizeof(path));
+		rc = sf_zk_create(path, "", 0, ZOO_EPHEMERAL_SEQUENTIAL, sf_zk_acl(), created, &reply);
+		if (rc == ZOK)
+		{
+			strlcpy(own_name, strrchr(created, '/') ? strrchr(created, '/') + 1 : "", sizeof(own_name));
+			sf_zk_clock_note(&reply, reply.stat.ctime);
+		}
+	}
+	else if (rc == ZOK &&
+			 (!sf_zk_clock.known ||
+			  sf_api->clock_monotonic_us() - sf_zk_clock.received_us > sf_zk_window_ms * INT64CONST(1000)))
+	{
 		strlcat(path, own_name, sizeof(path));
 		rc = sf_zk_set(path, "", 0, -1, &reply);
 		if (rc == ZOK)
@@ -122,8 +124,6 @@ sf_zk_election_join(void)
 		else if (rc == ZNONODE)
 			own_name[0] = '\0';
 	}
-	else
-		return true;
 
 	if (rc != ZOK)
 		sf_zk_trouble("could not take part in the election of a leader in ZooKeeper: %s", zerror(rc));

@@ -168,6 +168,8 @@ write_release(int64 high_ms, bool with_presence)
 bool
 sf_zk_protocol_release(char **warning)
 {
+	SfLeaseFound found = sf_api->found();
+	bool		is_unseen = found.granted && !sf_zk_looked_back;
 	int64		last_end_ms = sf_api->close();
 	int			rc = ZOK;
 
@@ -192,6 +194,9 @@ sf_zk_protocol_release(char **warning)
 			*warning = psprintf("node ID %u is no longer used, but ZooKeeper could not be told (%s): it can be claimed when its lease has run out",
 								sf_zk_lease.id, zerror(rc));
 	}
+	else if (is_unseen)
+		*warning = psprintf("node ID %u is no longer used, but ZooKeeper was not told, since this worker had not found its lease yet: it can be claimed when that has run out",
+							found.node);
 	else if (sf_zk_lease.unknown)
 		*warning = psprintf("node ID %u is not used, but may have been claimed: it can be claimed when that lease has run out",
 							sf_zk_lease.id);

@@ -454,7 +454,7 @@ sub _own_client
 
 # See SnowflakeZooKeeper::Client.  What reads sees all that was answered to
 # others before, which a server that lags behind does not show by itself.
-foreach my $method (qw(get set create delete exists children tree))
+foreach my $method (qw(get set create delete exists children tree set_acl))
 {
 	no strict 'refs';
 	*$method = sub {

@@ -13,6 +13,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use Digest::SHA 'sha1_base64';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SnowflakeBuild;
@@ -33,8 +34,8 @@ my $zk = start_ensemble('zk', 3);
 
 sub leased_node
 {
-	my ($name, @lines) = @_;
-	my $node = snowflake_node($name, @lines);
+	my ($name, %params) = @_;
+	my $node = snowflake_node($name);
 	my $hosts = $zk->hosts;
 
 	$node->append_conf('postgresql.conf', qq{
@@ -45,13 +46,15 @@ sub leased_node
 		snowflake.zookeeper_session_timeout = '1s'
 		snowflake.zookeeper_window = '2s'
 		snowflake.zookeeper_node_range = '5'});
-	$node->start;
+	$node->append_conf('postgresql.conf', $params{settings} // '');
+	$params{clock} = fake_clock($node) if $params{clock};
+	($params{clock} || $node)->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION snowflake');
 	create_objects_of_build($node, $build, 'snowflake_zookeeper');
 	$node->safe_psql('postgres', q{
 		CREATE TABLE ids (id snowflake);
 		CREATE TABLE stop ()});
-	return $node;
+	return $params{clock} ? ($node, $params{clock}) : $node;
 }
 
 my $one = leased_node('one');
@@ -114,7 +117,7 @@ sub wait_for_failures
 }
 
 wait_for($one, "lease_state = 'held'", 'a lease');
-my $two = leased_node('two', 'snowflake.zookeeper_fail_point = 1');
+my $two = leased_node('two', settings => 'snowflake.zookeeper_fail_point = 1');
 my @loads = map { start_psql($_, 'postgres', $load) } $one, $two;
 more_ids($one, 'one server has the node ID, and makes IDs');
 is(status($two, 'node_id IS NULL'), 't', 'the other has none');
@@ -218,4 +221,98 @@ cmp_ok($count, '>', 1000, 'IDs were made');
 is(scalar(keys %seen), $count, 'and none of them twice');
 
 $_->stop foreach $one, $two;
+
+#
+# What a worker that has found its lease does not know yet
+#
+
+my $proxy = $zk->proxy;
+my $relayed = $proxy->hosts;
+my ($three, $clock) = leased_node('three', clock => 1,
+	settings => qq{snowflake.zookeeper_hosts = '$relayed'
+		snowflake.zookeeper_path = '/snowflake/alone'
+		snowflake.zookeeper_session_timeout = '4s'
+		snowflake.zookeeper_window = '8s'});
+wait_for($three, "lease_state = 'held'", 'a lease');
+my ($cluster) = grep { /-/ } $zk->children('/snowflake/alone');
+my $ledger = "/snowflake/alone/$cluster/ids/5";
+
+# Has its worker fail just after an extension, once, and calls what is to be
+# done until there is another.
+sub replaced_worker
+{
+	my ($meanwhile) = @_;
+	my $offset = -s $three->logfile;
+
+	fail_at($three, 3);
+	wait_for_failures($three, $offset, 1);
+	fail_at($three, 0);
+	$meanwhile->();
+	return $offset;
+}
+
+sub wait_for_log
+{
+	my ($offset, $pattern) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	until (slurp_file($three->logfile, $offset) =~ $pattern)
+	{
+		die "the log does not say $pattern\n" if time > $deadline;
+		usleep(50_000);
+	}
+	return;
+}
+
+# Whether the ledger is its own, where it may not read it.
+$claim = status($three, 'lease_claim');
+my $stranger = $zk->client(auth => 'somebody:else');
+my $everybody = [ { scheme => 'world', id => 'anyone', perms => 31 } ];
+$offset = replaced_worker(sub {
+	$zk->set_acl($ledger, [ { scheme => 'digest', id => 'somebody:' . sha1_base64('somebody:else') . '=', perms => 31 } ]);
+});
+wait_for_log($offset, qr/does not let this server read the ledger of node ID 5/);
+wait_for($three, "lease_state IN ('refused', 'held') AND lease_fenced = 0", 'the state');
+ok($three->psql('postgres', 'SELECT snowflake_next()', stderr => \my $ignored) == 0, 'a lease whose ledger cannot be read is good up to its end');
+usleep(300_000);
+is(status($three, 'lease_fenced, lease_claim'), "0|$claim", 'nor is it taken for lost');
+$stranger->set_acl($ledger, $everybody);
+$stranger->stop;
+wait_for_log($offset, qr/node ID 5 was found claimed by an earlier worker/);
+is(status($three, 'lease_fenced, lease_claim'), "0|$claim", 'once it can be read, the lease goes on');
+
+# ZooKeeper's time, when the clock is out, and ZooKeeper too slow to compare it.
+sub version
+{
+	return $zk->get($ledger)->{version};
+}
+
+my $version;
+$offset = replaced_worker(sub {
+	$version = version();
+	$proxy->rule('answered late', request => 'create set multi', seconds => 1.3, times => 1000);
+	$clock->set(86400);
+});
+usleep(100_000) while version() == $version;
+usleep(1_500_000);
+my ($high) = $zk->get($ledger)->{data} =~ /^high (\d+)$/m;
+cmp_ok($high / 1000, '<', time + 60, 'the lease is not extended by a clock that is out, also not at first');
+$proxy->clear;
+wait_for_log($offset, qr/clock of this server is at least 86\d+\.\d+ s ahead/);
+unlike(slurp_file($three->logfile, $offset), qr/at least \d{6,}\./, 'it is held against ZooKeeper\'s clock and no other');
+$clock->set(0);
+wait_for($three, "lease_state = 'held'", 'the lease');
+
+# Given back, before it has found its lease.
+$offset = replaced_worker(sub { $zk->kill_all });
+my $warned;
+$three->psql('postgres', 'SELECT snowflake_zookeeper_release()', stderr => \$warned);
+like($warned, qr/WARNING: .*node ID 5 is no longer used, but ZooKeeper was not told/, 'given back by a worker that has not found it: a warning');
+is(status($three, 'lease_state, node_id IS NULL'), 'released|t', 'it is given back');
+$zk->start_all;
+$three->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
+wait_for($three, "lease_state = 'held' AND lease_claim > $claim", 'another claim');
+pass('it can be claimed anew');
+
+$three->stop;
 done_testing();

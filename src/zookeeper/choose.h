@@ -19,6 +19,7 @@ typedef struct SfCandidate
 	int32_t		version;		/* of the ledger's node */
 	bool		valid;			/* could its ledger be read? */
 	bool		denied;			/* no, for want of rights */
+	SfRecordError error;		/* no, for this, unless denied */
 	bool		held;			/* by a live server other than us */
 	bool		ours;			/* the ledger has our nonce */
 	int64_t		modified_ms;	/* by ZooKeeper's clock */

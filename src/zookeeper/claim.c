@@ -127,7 +127,10 @@ static SfZkOutcome
 explain_static(uint32 id, const SfCandidate *candidate, const SfChoice *choice)
 {
 	if (candidate != NULL && candidate->denied)
-		return SF_ZK_REFUSED;	/* that has been told already */
+	{
+		sf_zk_trouble("ZooKeeper does not let this server read the ledger of node ID %u, which the settings give to it: see \"snowflake.zookeeper_auth_file\"", id);
+		return SF_ZK_REFUSED;
+	}
 	if (candidate != NULL && candidate->valid && candidate->held)
 	{
 		if (held_by_earlier_self(candidate))
@@ -236,6 +239,7 @@ sf_zk_choose_and_claim(void)
 		return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
 	}
 	sf_zk_n_ledgers = n;
+	sf_zk_tell_unreadable(candidates, n);
 	if (!sf_zk_looked_back)
 	{
 		if (grant_is_unclear(candidates, n))

@@ -26,7 +26,6 @@ fill_candidate(SfCandidate *candidate, uint32 id, const SfZkReply *reply)
 	if (reply->rc != ZOK)
 	{
 		candidate->denied = true;
-		sf_zk_trouble("ZooKeeper does not let this server read the ledger of node ID %u, so the ID is not used: see \"snowflake.zookeeper_auth_file\"", id);
 		return;
 	}
 	candidate->version = reply->stat.version;
@@ -40,7 +39,32 @@ fill_candidate(SfCandidate *candidate, uint32 id, const SfZkReply *reply)
 	 */
 	candidate->held = reply->stat.numChildren > 0 && !candidate->ours;
 	if (!candidate->valid)
-		sf_zk_trouble("the ledger of node ID %u in ZooKeeper cannot be read, so the ID is not used: %s", id, error.message);
+		candidate->error = error;
+}
+
+/*
+ * Tell of the ledgers that cannot be used: of the first of each kind, so that
+ * the same is told each time that they are read, and not all of them at once.
+ */
+void
+sf_zk_tell_unreadable(const SfCandidate *candidates, int n)
+{
+	const SfCandidate *first[2] = {NULL, NULL};
+	int			count[2] = {0, 0};
+
+	for (int i = 0; i < n; i++)
+	{
+		if (candidates[i].valid)
+			continue;
+		if (count[candidates[i].denied]++ == 0)
+			first[candidates[i].denied] = &candidates[i];
+	}
+	if (first[false] != NULL)
+		sf_zk_trouble("the ledger of node ID %u in ZooKeeper cannot be read, so the ID is not used: %s; ledgers like that: %d",
+					  first[false]->id, first[false]->error.message, count[false]);
+	if (first[true] != NULL)
+		sf_zk_trouble("ZooKeeper does not let this server read the ledger of node ID %u, so the ID is not used: see \"snowflake.zookeeper_auth_file\"; ledgers like that: %d",
+					  first[true]->id, count[true]);
 }
 
 static int

@@ -4,10 +4,10 @@
  *	  Who may use the nodes that this cluster makes.
  *
  * Where there is no authentication, everybody.  Else who authenticates like
- * us, and whoever has rights to the cluster's own node by name: while one
- * password takes the place of another, both are in that list, and a node that
- * is made meanwhile is for the servers that have the old one and for those
- * that have the new one.
+ * us, and whoever else has rights to the cluster's own node by a digest: while
+ * one password takes the place of another, both are in that list, and a node
+ * that is made meanwhile is for the servers that have the old one and for
+ * those that have the new one.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,11 +36,17 @@ tell_access(void)
 				(errmsg("snowflake: everybody who can reach ZooKeeper can change nodes below \"%s\"", sf_zk_path),
 				 errdetail("The node was made without authentication."),
 				 errhint("Set its access control list, and those of all nodes below it, by ZooKeeper's own client.")));
+	if (of_path.left_out)
+		ereport(LOG,
+				(errmsg("snowflake: not all who may use the node \"%s\" in ZooKeeper may use what this server makes below it", sf_zk_path),
+				 errdetail("Its access control list has more than %d digests, or longer ones than of a name and password with %d characters.",
+						   SF_ZK_MAX_ACL, SF_ZK_AUTH_SIZE)));
 }
 
 /*
- * Read who may use the cluster's node.  To be called before nodes are made;
- * where it cannot be read, what was read before stands.
+ * Read who may use the cluster's node; where that cannot be done, what was
+ * read before stands.  To be called before nodes are made, and not between the
+ * parts of one request, which have the list that is replaced here.
  */
 void
 sf_zk_acl_refresh(void)
@@ -72,13 +78,16 @@ sf_zk_acl(void)
 	entries[vector.count].perms = ZOO_PERM_ALL;
 	entries[vector.count++].id = ZOO_AUTH_IDS;
 
-	/* One alone that has our name is us, and would be there twice. */
-	if (of_path.count == 1 && sf_zk_session_has_name(of_path.entry[0].id))
+	/*
+	 * One alone that has our name, and that only who has rights by it can
+	 * see, is us, and would be there twice.
+	 */
+	if (of_path.count == 1 && !of_path.open && sf_zk_session_has_name(of_path.entry[0].id))
 		return &vector;
 	for (int i = 0; i < of_path.count; i++)
 	{
 		entries[vector.count].perms = of_path.entry[i].perms;
-		entries[vector.count].id.scheme = of_path.entry[i].scheme;
+		entries[vector.count].id.scheme = "digest";
 		entries[vector.count++].id.id = of_path.entry[i].id;
 	}
 	return &vector;

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "acl.h"
 #include "claim.h"
 #include "clocks.h"
 #include "common/pg_prng.h"
@@ -51,6 +52,7 @@ claim(uint32 id, const SfCandidate *candidate)
 	int			op;
 	int			rc;
 
+	sf_zk_acl_refresh();
 	sf_zk_forget();
 	sf_zk_lease.id = id;
 	sf_zk_lease.claim = candidate ? candidate->ledger.claim + 1 : 1;

@@ -106,6 +106,7 @@ sf_zk_election_join(void)
 	if (rc == ZOK && own_name[0] == '\0')
 	{
 		strlcat(path, prefix, sizeof(path));
+		sf_zk_acl_refresh();
 		rc = sf_zk_create(path, "", 0, ZOO_EPHEMERAL_SEQUENTIAL, sf_zk_acl(), created, &reply);
 		if (rc == ZOK)
 		{

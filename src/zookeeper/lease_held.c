@@ -193,10 +193,7 @@ sf_zk_add_presence(SfZkMulti *multi)
 	char		path[SF_ZK_PATH_SIZE];
 	char		record[SF_RECORD_SIZE];
 	const char *owner = sf_zk_registry_owner();
-	int			rc;
-
-	sf_zk_acl_refresh();
-	rc = add_ephemeral(multi, sf_zk_path_holder(path, sf_zk_lease.id), owner, strlen(owner));
+	int			rc = add_ephemeral(multi, sf_zk_path_holder(path, sf_zk_lease.id), owner, strlen(owner));
 
 	return rc != ZOK ? rc : add_ephemeral(multi, sf_zk_path_node(path, sf_zk_lease.id),
 										  record, sf_zk_registry_record(record));
@@ -214,6 +211,7 @@ sf_zk_make_present(void)
 	bool		traces = sf_zk_lease.traces;
 	int			rc;
 
+	sf_zk_acl_refresh();
 	sf_zk_multi_check(multi, sf_zk_path_id(path, sf_zk_lease.id), sf_zk_lease.version);
 	rc = sf_zk_add_presence(multi);
 	if (rc == ZOK)

@@ -187,21 +187,20 @@ keep_acl(SfZkAcl *acl, const struct ACL *entry)
 	size_t		length = strlen(id);
 
 	if (strcmp(entry->id.scheme, "world") == 0)
-	{
 		acl->open |= (entry->perms & changing) != 0;
+	if (strcmp(entry->id.scheme, "digest") != 0)
 		return;
-	}
 
 	/* Who may not change a list is told "name:x" for the digests in it. */
 	if (length >= 2 && strcmp(id + length - 2, ":x") == 0)
 		return;
-	if (acl->count < SF_ZK_MAX_ACL && length < sizeof(acl->entry[0].id) &&
-		strlen(entry->id.scheme) < sizeof(acl->entry[0].scheme))
+	if (acl->count < SF_ZK_MAX_ACL && length < sizeof(acl->entry[0].id))
 	{
 		acl->entry[acl->count].perms = entry->perms;
-		strcpy(acl->entry[acl->count].scheme, entry->id.scheme);
 		strcpy(acl->entry[acl->count++].id, id);
 	}
+	else
+		acl->left_out = true;
 }
 
 static void

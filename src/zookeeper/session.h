@@ -41,19 +41,19 @@ typedef struct SfZkNames
 } SfZkNames;
 
 /*
- * Who has which rights to a node, by name: what is for all, and names that
- * ZooKeeper does not tell in full, are left out.
+ * Who has which rights to a node, of those who authenticate by a digest as we
+ * do.  Digests that ZooKeeper does not tell are left out.
  */
-#define SF_ZK_MAX_ACL		8
+#define SF_ZK_MAX_ACL		16
 
 typedef struct SfZkAcl
 {
 	bool		open;			/* everybody may change it, or what is below */
+	bool		left_out;		/* there were more, or longer ones */
 	int			count;
 	struct
 	{
 		int			perms;
-		char		scheme[16];
 		char		id[SF_ZK_AUTH_SIZE + 32];
 	}			entry[SF_ZK_MAX_ACL];
 } SfZkAcl;

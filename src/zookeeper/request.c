@@ -15,6 +15,7 @@
 #include "access/xlog.h"
 #include "acl.h"
 #include "api.h"
+#include "claim.h"
 #include "compat.h"
 #include "ledger.h"
 #include "lease_held.h"
@@ -30,6 +31,9 @@
 /* How long a session waits, for the place and for the answer together. */
 #define ANSWER_WITHIN_MS	15000
 #define NAP_MS				100
+
+/* So much of that a release waits for a worker to find its lease. */
+#define LOOK_BACK_MS		3000
 
 /* ---- in a session ------------------------------------------------------------- */
 
@@ -320,6 +324,23 @@ handle(SfZkRequest *answer)
 	}
 }
 
+/*
+ * A worker that has just begun does not know yet whether it has a lease to give
+ * back.  Within a moment it will, unless ZooKeeper is away.
+ */
+static bool
+is_for_later(SfZkVerb verb)
+{
+	static int64 since_us = 0;
+	int64		now_us = sf_api->clock_monotonic_us();
+
+	if (verb != SF_ZK_RELEASE || sf_zk_looked_back || sf_api->found().closed)
+		return false;
+	if (since_us == 0)
+		since_us = now_us;
+	return now_us - since_us < LOOK_BACK_MS * US_PER_MS;
+}
+
 /* Answer what was asked, if anything was. */
 void
 sf_zk_request_step(void)
@@ -327,11 +348,13 @@ sf_zk_request_step(void)
 	SfZkRequest *request = &sf_zk_shared->request;
 	SfZkRequest *answer;
 	bool		asked;
+	SfZkVerb	verb;
 
 	LWLockAcquire(&sf_zk_shared->lock, LW_SHARED);
 	asked = request->state == SF_ZK_ASKED;
+	verb = request->verb;
 	LWLockRelease(&sf_zk_shared->lock);
-	if (!asked)
+	if (!asked || is_for_later(verb))
 		return;
 
 	answer = palloc0(sizeof(SfZkRequest));

@@ -666,10 +666,10 @@ sub hosts
 }
 
 # What to do at certain requests; returns a number for fired().  Parameters:
-# request, one or more of connect, create, delete, exists, get, set, children,
-# sync, multi, ping, close or "any"; match, a pattern for what is asked, such
+# request, one or more of connect, create, delete, exists, get, getACL, set,
+# children, sync, multi, ping, close or "any"; match, a pattern for what is asked, such
 # as "set /path version 3 data", several parts of a multi with semicolons
-# between them; times, 1 unless said; seconds, for the last two of
+# between them; times, 1 unless said; seconds, for what comes late in
 #   lost            does not reach the server, and the connection is cut
 #   unanswered      does, but its answer not the client, and the connection is cut
 #   delayed         reaches the server later
@@ -692,6 +692,14 @@ sub fired
 		op => 'fired',
 		rule => $rule,
 		seconds => $seconds // $PostgreSQL::Test::Utils::timeout_default);
+}
+
+# Forgets one rule.
+sub drop
+{
+	my ($self, $rule) = @_;
+
+	return $self->request(op => 'drop', rule => $rule);
 }
 
 # clear: forget all rules.  cut: close all connections.  refuse: that, and take

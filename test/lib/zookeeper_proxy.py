@@ -20,6 +20,7 @@ Orders come as JSON objects, one a line, and each is answered with a line
     {"op": "fired", "rule": N, "seconds": N}
         Waits, at most that long, until the rule was applied the last of its
         times; returns how often it was.
+    {"op": "drop", "rule": N}  forget that one
     {"op": "clear"}            forget all rules
     {"op": "cut"}              close all connections
     {"op": "refuse"}           close them and take no new ones
@@ -175,7 +176,9 @@ class Proxy:
             except asyncio.TimeoutError:
                 pass
             return rule.fired
-        if op == "clear":
+        if op == "drop":
+            self.rules[order["rule"]].times = 0
+        elif op == "clear":
             for rule in self.rules:
                 rule.times = 0
         elif op == "cut":

@@ -238,16 +238,19 @@ my ($cluster) = grep { /-/ } $zk->children('/snowflake/alone');
 my $ledger = "/snowflake/alone/$cluster/ids/5";
 
 # Has its worker fail just after an extension, once, and calls what is to be
-# done until there is another.
+# done before the next one can look for its lease.
 sub replaced_worker
 {
 	my ($meanwhile) = @_;
 	my $offset = -s $three->logfile;
+	my $blind = $proxy->rule('lost', request => 'children', match => '/ids$', times => 1_000_000);
 
 	fail_at($three, 3);
 	wait_for_failures($three, $offset, 1);
 	fail_at($three, 0);
 	$meanwhile->();
+	unlike(slurp_file($three->logfile, $offset), qr/found claimed/, 'the next worker has not found its lease yet');
+	$proxy->drop($blind);
 	return $offset;
 }
 
@@ -272,10 +275,9 @@ $offset = replaced_worker(sub {
 	$zk->set_acl($ledger, [ { scheme => 'digest', id => 'somebody:' . sha1_base64('somebody:else') . '=', perms => 31 } ]);
 });
 wait_for_log($offset, qr/does not let this server read the ledger of node ID 5/);
-wait_for($three, "lease_state IN ('refused', 'held') AND lease_fenced = 0", 'the state');
-ok($three->psql('postgres', 'SELECT snowflake_next()', stderr => \my $ignored) == 0, 'a lease whose ledger cannot be read is good up to its end');
-usleep(300_000);
-is(status($three, 'lease_fenced, lease_claim'), "0|$claim", 'nor is it taken for lost');
+wait_for($three, "lease_state = 'refused'", 'the state');
+is(status($three, 'node_id, lease_fenced, lease_claim'), "5|0|$claim", 'a lease whose ledger cannot be read is not lost');
+unlike(slurp_file($three->logfile, $offset), qr/found claimed/, 'nor taken for its own');
 $stranger->set_acl($ledger, $everybody);
 $stranger->stop;
 wait_for_log($offset, qr/node ID 5 was found claimed by an earlier worker/);
@@ -288,13 +290,14 @@ sub version
 }
 
 my $version;
+$proxy->rule('answered late', request => 'create set multi', seconds => 1.3, times => 1_000_000);
 $offset = replaced_worker(sub {
 	$version = version();
-	$proxy->rule('answered late', request => 'create set multi', seconds => 1.3, times => 1000);
 	$clock->set(86400);
 });
-usleep(100_000) while version() == $version;
-usleep(1_500_000);
+my $extended_by = time + $PostgreSQL::Test::Utils::timeout_default;
+usleep(100_000) while version() == $version && time < $extended_by;
+cmp_ok(version(), '>', $version, 'the next worker extends the lease');
 my ($high) = $zk->get($ledger)->{data} =~ /^high (\d+)$/m;
 cmp_ok($high / 1000, '<', time + 60, 'the lease is not extended by a clock that is out, also not at first');
 $proxy->clear;
@@ -303,7 +306,13 @@ unlike(slurp_file($three->logfile, $offset), qr/at least \d{6,}\./, 'it is held 
 $clock->set(0);
 wait_for($three, "lease_state = 'held'", 'the lease');
 
-# Given back, before it has found its lease.
+# Given back, before it has found its lease.  Where it soon will, that is waited for.
+$offset = replaced_worker(sub { });
+is($three->safe_psql('postgres', 'SELECT snowflake_zookeeper_release()'), '', 'given back by a worker that has just begun');
+like(slurp_file($three->logfile, $offset), qr/node ID 5 was given back/, 'and ZooKeeper knows');
+$three->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
+wait_for($three, "lease_state = 'held'", 'the lease');
+$claim = status($three, 'lease_claim');
 $offset = replaced_worker(sub { $zk->kill_all });
 my $warned;
 $three->psql('postgres', 'SELECT snowflake_zookeeper_release()', stderr => \$warned);

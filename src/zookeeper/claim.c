@@ -92,16 +92,14 @@ claim(uint32 id, const SfCandidate *candidate)
 		/* Another was faster, or the configuration has changed. */
 		if (sf_zk_multi_failed(multi) == 0)
 			sf_zk_tree.agreed = false;
-		if (rc == ZNOAUTH)
-			sf_zk_trouble("ZooKeeper does not let this server claim node ID %u: see \"snowflake.zookeeper_auth_file\"", id);
+		if (sf_zk_denied(rc))
+			sf_zk_trouble("ZooKeeper does not let this server claim node ID %u (%s): see \"snowflake.zookeeper_auth_file\"", id, zerror(rc));
 		sf_zk_lease.traces = false;
 		sf_zk_forget();
 		conflicts++;
 	}
 	sf_zk_multi_free(multi);
-	if (rc == ZNOAUTH)
-		return SF_ZK_REFUSED;
-	return rc == ZOK ? SF_ZK_DONE : SF_ZK_LATER;
+	return sf_zk_outcome(rc);
 }
 
 /*
@@ -121,6 +119,7 @@ held_by_earlier_self(const SfCandidate *candidate)
 	{
 		claim = candidate->ledger.claim;
 		since_us = now_us;
+	}
 	return now_us - since_us < EARLIER_SESSIONS * sf_zk_session_timeout_us();
 }
 
@@ -241,7 +240,7 @@ sf_zk_choose_and_claim(void)
 	{
 		sf_zk_trouble("could not read the ledgers in ZooKeeper: %s", zerror(rc));
 		sf_zk_tree_missing(rc);
-		return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
+		return sf_zk_outcome(rc);
 	}
 	sf_zk_n_ledgers = n;
 	sf_zk_tell_unreadable(candidates, n);

@@ -79,7 +79,7 @@ sequence_of(const char *name)
  * lease, has one.  The session's ID in the name tells, after a connection was
  * lost, whether our node was made.
  */
-bool
+SfZkOutcome
 sf_zk_election_join(void)
 {
 	char		path[SF_ZK_PATH_SIZE];
@@ -129,7 +129,7 @@ sf_zk_election_join(void)
 	if (rc != ZOK)
 		sf_zk_trouble("could not take part in the election of a leader in ZooKeeper: %s", zerror(rc));
 	sf_zk_tree_missing(rc);
-	return rc == ZOK && own_name[0] != '\0';
+	return rc == ZOK && own_name[0] == '\0' ? SF_ZK_LATER : sf_zk_outcome(rc);
 }
 
 static void
@@ -253,7 +253,7 @@ sf_zk_election_step(void)
 	if (own_name[0] == '\0')
 	{
 		/* With a lease that was found, nobody else has called it. */
-		if (!sf_zk_election_join())
+		if (sf_zk_election_join() != SF_ZK_DONE)
 			return sf_api->clock_monotonic_us() + INT64CONST(1000000);
 	}
 	if (changed && !look())

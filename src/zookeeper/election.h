@@ -8,10 +8,10 @@
 #ifndef SF_ZK_ELECTION_H
 #define SF_ZK_ELECTION_H
 
-#include "session.h"
+#include "tree.h"
 
 extern void sf_zk_election_new_session(void);
-extern bool sf_zk_election_join(void);
+extern SfZkOutcome sf_zk_election_join(void);
 extern int64 sf_zk_election_step(void);
 extern bool sf_zk_election_leads(void);
 extern const char *sf_zk_election_report(void);

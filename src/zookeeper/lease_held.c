@@ -229,7 +229,15 @@ sf_zk_make_present(void)
 	{
 		/* One above it was deleted, if not the ledger. */
 		sf_zk_tree_missing(rc);
-		return sf_zk_find_out() == SF_ZK_DONE && !sf_zk_lease.held ? SF_ZK_DONE : SF_ZK_LATER;
+		if (sf_zk_find_out() == SF_ZK_DONE && !sf_zk_lease.held)
+			return SF_ZK_DONE;
+		if (sf_zk_denied(rc))
+		{
+			sf_zk_trouble("ZooKeeper does not let this server say that it holds node ID %u (%s), so the lease is not extended: see \"snowflake.zookeeper_auth_file\"",
+						  sf_zk_lease.id, zerror(rc));
+			return SF_ZK_REFUSED;
+		}
+		return SF_ZK_LATER;
 	}
 	return rc == ZOK ? SF_ZK_DONE : SF_ZK_LATER;
 }

@@ -109,7 +109,7 @@ extend(void)
 		}
 	}
 	sf_zk_multi_free(multi);
-	return rc == ZOK ? SF_ZK_DONE : rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
+	return sf_zk_outcome(rc);
 }
 
 /* ---- release ---------------------------------------------------------------------------- */
@@ -271,9 +271,11 @@ next_step(bool *idle)
 	if (!sf_zk_lease.held && !released)
 	{
 		/* It brings ZooKeeper's clock. */
-		if (!sf_zk_election_join() || !sf_zk_registry_refresh())
-			return SF_ZK_LATER;
-		return sf_zk_choose_and_claim();
+		SfZkOutcome outcome = sf_zk_election_join();
+
+		if (outcome == SF_ZK_DONE)
+			outcome = sf_zk_registry_refresh();
+		return outcome == SF_ZK_DONE ? sf_zk_choose_and_claim() : outcome;
 	}
 	*idle = true;
 	return SF_ZK_DONE;

@@ -93,16 +93,16 @@ sf_zk_registry_record(char buf[SF_RECORD_SIZE])
 
 /* ---- what others tell --------------------------------------------------------- */
 
-static bool
+static SfZkOutcome
 could_not_read(int rc)
 {
 	changed = true;
 	sf_zk_trouble("could not read in ZooKeeper which servers are alive: %s", zerror(rc));
-	return false;
+	return sf_zk_outcome(rc);
 }
 
-/* Read all records into shared memory; false where that failed. */
-bool
+/* Read all records into shared memory. */
+SfZkOutcome
 sf_zk_registry_refresh(void)
 {
 	char		path[SF_ZK_PATH_SIZE];
@@ -173,7 +173,7 @@ sf_zk_registry_refresh(void)
 
 	n_alive = rows;
 	read_at_us = sf_api->clock_monotonic_us();
-	return true;
+	return SF_ZK_DONE;
 }
 
 /* The clocks of all servers that are alive but this one, with room for one more. */
@@ -216,7 +216,7 @@ sf_zk_registry_step(void)
 	due_us = read_at_us + (changed ? Max(SHORTEST_PERIOD_US, n_alive * PERIOD_US_PER_NODE) : period_us);
 	if (read_at_us != 0 && sf_api->clock_monotonic_us() < due_us)
 		return due_us;
-	if (!sf_zk_registry_refresh())
+	if (sf_zk_registry_refresh() != SF_ZK_DONE)
 		read_at_us = sf_api->clock_monotonic_us();	/* not again at once */
 	return read_at_us + period_us;
 }

@@ -58,6 +58,13 @@ sf_zk_refused(int rc)
 	}
 }
 
+/* Was this refused for want of rights, which only people can give? */
+bool
+sf_zk_denied(int rc)
+{
+	return rc == ZNOAUTH || rc == ZINVALIDACL;
+}
+
 static Request *
 new_request(void)
 {

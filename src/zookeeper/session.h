@@ -103,5 +103,6 @@ extern void sf_zk_multi_reply(const SfZkMulti *multi, int op, SfZkReply *reply);
 extern void sf_zk_multi_free(SfZkMulti *multi);
 
 extern bool sf_zk_refused(int rc);
+extern bool sf_zk_denied(int rc);
 
 #endif							/* SF_ZK_SESSION_H */

@@ -4,9 +4,9 @@
  *	  The cluster's nodes in ZooKeeper, and what all its servers agree on.
  *
  * The first server of a cluster makes the tree, in one step, so that no part
- * of it is ever missing unless somebody has deleted it.  That is found out and
- * refused wherever it can be: without the ledgers nobody knows which IDs were
- * made.
+ * of it is ever missing unless somebody has deleted it.  Where that was what
+ * has to last, it is found out and refused wherever it can be: without the
+ * ledgers nobody knows which IDs were made.
  *
  *-------------------------------------------------------------------------
  */
@@ -195,14 +195,21 @@ check_config(const SfConfigRecord *config)
 	return SF_ZK_DONE;
 }
 
+/* What comes of a step with a request that had this result. */
+SfZkOutcome
+sf_zk_outcome(int rc)
+{
+	return rc == ZOK ? SF_ZK_DONE : sf_zk_denied(rc) ? SF_ZK_REFUSED : SF_ZK_LATER;
+}
+
 static SfZkOutcome
 lost_or_refused(int rc, const char *what)
 {
-	if (rc == ZNOAUTH)
+	if (sf_zk_denied(rc))
 		sf_zk_trouble("ZooKeeper does not let this server %s \"%s\": see \"snowflake.zookeeper_auth_file\"", what, sf_zk_path);
 	else
 		sf_zk_trouble("could not %s \"%s\" in ZooKeeper: %s", what, sf_zk_path, zerror(rc));
-	return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
+	return sf_zk_outcome(rc);
 }
 
 static SfZkOutcome
@@ -281,7 +288,11 @@ mend_parts(void)
 		if (rc != ZOK && rc != ZNODEEXISTS)
 		{
 			sf_zk_trouble("could not find or make the node \"%s\" in ZooKeeper: %s", path, zerror(rc));
-			return rc == ZNOAUTH ? SF_ZK_REFUSED : SF_ZK_LATER;
+
+			/* No lease depends on the election. */
+			if (sf_zk_denied(rc) && i == 2)
+				continue;
+			return sf_zk_outcome(rc);
 		}
 	}
 	return SF_ZK_DONE;

@@ -37,6 +37,7 @@ typedef struct SfZkTree
 
 extern SfZkTree sf_zk_tree;
 
+extern SfZkOutcome sf_zk_outcome(int rc);
 extern SfZkOutcome sf_zk_tree_agree(void);
 extern void sf_zk_tree_missing(int rc);
 

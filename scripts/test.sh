@@ -69,10 +69,19 @@ step_isolation()
 	installcheck REGRESS= TAP_TESTS=
 }
 
+# The cluster that the TAP tests copy, rather than have each server made by
+# initdb.  Made in the environment that PostgreSQL's modules for tests make.
+make_template()
+{
+	as_server env -u LANGUAGE -u LC_ALL LC_MESSAGES=C \
+		"$("$PG_CONFIG" --bindir)/initdb" -D "$TEMPORARY/template" -A trust -N >"$DIR/initdb.log" 2>&1
+}
+
 # Two at a time: most of its time such a test waits for a clock or a lease.
 step_tap()
 {
-	installcheck REGRESS= ISOLATION= "PROVE_FLAGS=--jobs=${JOBS:-2}"
+	make_template || { cat "$DIR/initdb.log"; return 1; }
+	INITDB_TEMPLATE=$TEMPORARY/template installcheck REGRESS= ISOLATION= "PROVE_FLAGS=--jobs=${JOBS:-2}"
 }
 
 # The TAP files that did not run, as lines "NAME REASON".

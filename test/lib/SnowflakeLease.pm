@@ -68,8 +68,9 @@ sub lease_server
 {
 	my ($name, $hosts, %settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $extra = delete $settings{init};
 
-	$node->init(extra => delete $settings{init} // []);
+	$node->init(defined $extra ? (extra => $extra) : ());
 	$node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'snowflake, snowflake_zookeeper'
 max_connections = 30

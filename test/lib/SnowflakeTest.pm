@@ -27,6 +27,22 @@ our @EXPORT = qw(
   wait_until_up
 );
 
+# The modules of PostgreSQL 16 and later copy the cluster that INITDB_TEMPLATE
+# names where initdb is asked for nothing special; those of 15 do it by this.
+if (defined $ENV{INITDB_TEMPLATE} && `pg_config --version` =~ /^PostgreSQL 15\b/)
+{
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+
+	no warnings 'redefine';
+	*PostgreSQL::Test::Utils::system_or_bail = sub {
+		my @command = @_;
+
+		@command = ('cp', '-RPp', $ENV{INITDB_TEMPLATE}, $command[2])
+		  if @command == 6 && "@command[0, 1, 3 .. 5]" eq 'initdb -D -A trust -N';
+		return $run->(@command);
+	};
+}
+
 # A server that preloads the library, with these lines in its configuration;
 # not yet started.
 sub snowflake_node

@@ -110,14 +110,14 @@ static bool
 held_by_earlier_self(const SfCandidate *candidate)
 {
 	static int64 since_us = 0;
-	static int64 claim = 0;		/* the one that since_us is for */
+	static int64 of_claim = 0;	/* what since_us is for */
 	int64		now_us = sf_api->clock_monotonic_us();
 
 	if (strcmp(candidate->ledger.owner, sf_zk_registry_owner()) != 0)
 		return false;
-	if (claim != candidate->ledger.claim)
+	if (of_claim != candidate->ledger.claim)
 	{
-		claim = candidate->ledger.claim;
+		of_claim = candidate->ledger.claim;
 		since_us = now_us;
 	}
 	return now_us - since_us < EARLIER_SESSIONS * sf_zk_session_timeout_us();

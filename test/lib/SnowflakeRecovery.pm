@@ -8,7 +8,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use List::Util qw(max);
+use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SnowflakeHistory;
@@ -32,17 +32,21 @@ our @EXPORT = qw(
 # That of all servers which use this.
 our $node_id = 1;
 
-# Returns what the condition does once that is true.
+# Returns what the condition does once that is true.  Looks less often the
+# longer it takes: most conditions start a psql, and what is waited for needs
+# the processors as well.
 sub poll_until
 {
 	my ($condition, $what) = @_;
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $begin = time;
 	my $result;
 
 	until ($result = $condition->())
 	{
-		die "timed out waiting for: $what\n" if time > $deadline;
-		usleep(20_000);
+		my $waited = time - $begin;
+
+		die "timed out waiting for: $what\n" if $waited > $PostgreSQL::Test::Utils::timeout_default;
+		usleep(1_000_000 * max(0.02, min(0.2, $waited / 10)));
 	}
 	return $result;
 }
@@ -193,17 +197,17 @@ sub new
 }
 
 # The IDs that the clients were given so far, by transactions that they know to
-# be committed.
+# be committed; of each file from that place on, where one is given.
 sub ids
 {
-	my ($self) = @_;
+	my ($self, %begin) = @_;
 	my @ids;
 
 	foreach my $file (grep { -e } map { $_->file } @$self)
 	{
 		# client, order, begin, end; the last line may not be there wholly yet.
 		push @ids, map { my (undef, undef, undef, undef, @of_call) = split; @of_call }
-		  slurp_file($file) =~ /^(.*)\n/mg;
+		  slurp_file($file, $begin{$file}) =~ /^(.*)\n/mg;
 	}
 	return \@ids;
 }
@@ -212,9 +216,9 @@ sub ids
 sub wait_for_more
 {
 	my ($self, $count) = @_;
-	my $begin = @{ $self->ids };
+	my %begin = map { $_->file => (-s $_->file) // 0 } @$self;
 
-	return SnowflakeRecovery::poll_until(sub { @{ $self->ids } >= $begin + $count }, "$count more IDs");
+	return SnowflakeRecovery::poll_until(sub { @{ $self->ids(%begin) } >= $count }, "$count more IDs");
 }
 
 # What the clients heard of errors.

@@ -143,6 +143,7 @@ sub _together
 	return $failed;
 }
 
+# The server itself waits, for some seconds at a time: that takes fewer processes.
 sub wait_for_state
 {
 	my ($node, $state) = @_;
@@ -150,8 +151,17 @@ sub wait_for_state
 
 	poll_until(
 		sub {
-			$found = status($node, 'lease_state');
-			return $found =~ /^(?:$state)$/;
+			my ($code, $stdout) = $node->psql('postgres', qq{
+				DO \$\$
+				BEGIN
+					FOR i IN 1 .. 60 LOOP
+						EXIT WHEN (SELECT lease_state FROM snowflake_status) ~ '^(?:$state)\$';
+						PERFORM pg_sleep(0.05);
+					END LOOP;
+				END \$\$;
+				SELECT lease_state FROM snowflake_status}, stderr => \my $ignored);
+			$found = $stdout;
+			return $code == 0 && $found =~ /^(?:$state)$/;
 		},
 		$node->name . ' in state ' . $state);
 	return $found;

@@ -48,9 +48,9 @@ step_build()
 
 step_unit()
 {
-	in_copy make --no-print-directory -C "$WORK/test/unit" check
+	in_copy make --no-print-directory --keep-going --jobs="${JOBS:-2}" --output-sync -C "$WORK/test/unit" check
 	# what fuzzing found worth keeping, without a fuzzer
-	in_copy make --no-print-directory -C "$WORK/test/fuzz" replay
+	in_copy make --no-print-directory --jobs="${JOBS:-2}" -C "$WORK/test/fuzz" replay
 }
 
 # PGXS's installcheck stops at its first failing part, so each is called alone.

@@ -82,6 +82,7 @@ void
 sf_zk_watch_clock(void)
 {
 	static int64 told_us = 0;
+	static bool told_ahead;
 	int64		now_us = sf_api->clock_monotonic_us();
 	int			n;
 	int64		skew_us;
@@ -94,9 +95,10 @@ sf_zk_watch_clock(void)
 		told_us = 0;
 		return;
 	}
-	if (told_us != 0 && now_us - told_us < WARN_AGAIN_US)
+	if (told_us != 0 && told_ahead == (skew_us > 0) && now_us - told_us < WARN_AGAIN_US)
 		return;
 	told_us = now_us;
+	told_ahead = skew_us > 0;
 	ereport(WARNING,
 			(errmsg("snowflake: the clock of this server is at least %.3f s %s those of ZooKeeper and of the %d other servers",
 					llabs(skew_us) / 1e6, skew_us > 0 ? "ahead of" : "behind", n),

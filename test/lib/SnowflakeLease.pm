@@ -76,6 +76,7 @@ shared_preload_libraries = 'snowflake, snowflake_zookeeper'
 max_connections = 30
 include_if_exists 'settings.conf'});
 	lease_settings($node, zookeeper_hosts => $hosts, %settings);
+	keep_session($node);
 	return $node;
 }
 
@@ -143,28 +144,19 @@ sub _together
 	return $failed;
 }
 
-# The server itself waits, for some seconds at a time: that takes fewer processes.
+# Returns the state, which is to match; the server may not even run yet.
 sub wait_for_state
 {
 	my ($node, $state) = @_;
-	my $found;
+	my $session = session($node) // keep_session($node);
 
-	poll_until(
+	return poll_until(
 		sub {
-			my ($code, $stdout) = $node->psql('postgres', qq{
-				DO \$\$
-				BEGIN
-					FOR i IN 1 .. 60 LOOP
-						EXIT WHEN (SELECT lease_state FROM snowflake_status) ~ '^(?:$state)\$';
-						PERFORM pg_sleep(0.05);
-					END LOOP;
-				END \$\$;
-				SELECT lease_state FROM snowflake_status}, stderr => \my $ignored);
-			$found = $stdout;
-			return $code == 0 && $found =~ /^(?:$state)$/;
+			my ($lines) = $session->ask('SELECT lease_state FROM snowflake_status');
+			my $found = $lines ? $lines->[0] : undef;
+			return defined $found && $found =~ /^(?:$state)$/ ? $found : undef;
 		},
 		$node->name . ' in state ' . $state);
-	return $found;
 }
 
 sub wait_for_lease
@@ -176,13 +168,15 @@ sub wait_for_lease
 	return status($node, 'node_id');
 }
 
-# Clients that draw IDs, each call in a transaction of its own.
+# Clients that draw IDs, each call in a transaction of its own.  They leave the
+# processors to the servers, of which there are many, and to ZooKeeper.
 sub lease_clients
 {
 	my ($node, $count, %params) = @_;
 
 	return start_clients($node, $count,
 		sql => q{INSERT INTO ids (client, call) SELECT ':client', :call FROM generate_series(1, 10) RETURNING id},
+		pause_us => 50_000,
 		%params);
 }
 
@@ -274,7 +268,7 @@ sub clock_told
 {
 	my ($node) = @_;
 
-	return $node->safe_psql('postgres', q{
+	return session($node)->answer(q{
 		SELECT extract(epoch FROM clock_offset) FROM snowflake_nodes JOIN snowflake_status USING (node_id)});
 }
 

@@ -1,7 +1,7 @@
 # Clients that draw IDs while servers die under them, and the ways to let a
 # server die.
 #
-# A client is a process of its own with a psql that it starts again whenever
+# A client is a process of its own with a session that it begins again whenever
 # the connection is lost.  It makes one call after the other, and writes down
 # each one as SnowflakeHistory wants it: what it got is in that file whatever
 # becomes of the server.
@@ -13,10 +13,10 @@ use warnings;
 
 use Cwd qw(abs_path);
 use Exporter 'import';
-use IPC::Open2;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use SnowflakeHistory;
+use SnowflakeSession;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
@@ -30,15 +30,17 @@ our @EXPORT = qw(
 # How long to look away before looking again, for what cannot be waited for.
 my $poll_us = 10_000;
 
-# Between the calls of a client, on average half of that.
+# Between the calls of a client, on average half of that, where nothing else is
+# said.
 my $pause_us = 10_000;
 
 # A client of this name.  sql is one statement that returns IDs, rising; in it
 # :client and :call stand for the name and the number of the call.  Its file is
 # $client->file, and what psql complained of $client->errors.
 #
-# Where a connection may lead to one server or another, which tells a query whose
-# answer is one word: there is a file for each answer, see $client->files.
+# Parameters: pause_us, between its calls, on average half of that; and, where a
+# connection may lead to one server or another, which, a query whose answer is one
+# word: there is a file for each answer, see $client->files.
 sub start_client
 {
 	my ($node, $dbname, $name, $sql, %params) = @_;
@@ -49,7 +51,7 @@ sub start_client
 		[
 			$^X, map({ ('-I', $_) } @INC), '-MSnowflakeLoad', '-e', 'SnowflakeLoad::client(@ARGV)',
 			$node->installed_command('psql'), $node->connstr($dbname), $name, $file, $sql,
-			$params{which} // ()
+			$params{pause_us} // $pause_us, $params{which} // ()
 		],
 		'<', \undef, '>', \$self->{output}, '2>&1');
 	return $self;
@@ -58,74 +60,44 @@ sub start_client
 # The process of a client.
 sub client
 {
-	my ($psql, $connstr, $name, $file, $template, $which) = @_;
+	my ($psql, $connstr, $name, $file, $template, $between_us, $which) = @_;
 	my $parent = getppid;
 	my $stop = 0;
 	my $call = 0;
-	my ($pid, $in, $out, $history);
+	my $session = SnowflakeSession->new($psql, $connstr);
+	my $history;
 
 	local $SIG{TERM} = sub { $stop = 1 };
-	local $SIG{PIPE} = 'IGNORE';
 	$template =~ s/:client\b/$name/g;
 	$history = _open_history($file) unless $which;
 	open STDERR, '>>', "$file.errors" or die "could not write $file.errors: $!\n";
 
-	my $disconnect = sub {
-		close $in;
-		close $out;
-		waitpid $pid, 0;
-		undef $pid;
-	};
-
-	# Lines of the answer up to the mark that tells its end; an error is none, and
-	# what came before psql was gone is not an answer: it prints whole ones.
-	my $ask = sub {
-		my ($sql) = @_;
-		my @lines;
-
-		print {$in} "$sql;\n\\echo end\n";
-		$in->flush;
-		while (defined(my $line = <$out>))
-		{
-			chomp $line;
-			return \@lines if $line eq 'end';
-			push @lines, $line;
-		}
-		$disconnect->();
-		return;
-	};
-
 	# Nobody is there to stop us when the test itself has died.
 	while (!$stop && getppid == $parent)
 	{
-		if (!$pid)
+		if ($which && !$session->connected)
 		{
-			$pid = open2($out, $in, $psql, '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $connstr);
-			if ($which)
-			{
-				my ($server) = @{ $ask->($which) // [] };
+			my ($servers) = $session->ask($which);
 
-				if (!defined $server)
-				{
-					$disconnect->() if $pid;
-					usleep(10 * $poll_us);
-					next;
-				}
-				$history = _open_history("$file.$server");
+			if (!$servers || !@$servers)
+			{
+				$session->disconnect;
+				usleep(10 * $poll_us);
+				next;
 			}
+			$history = _open_history("$file.$servers->[0]");
 		}
 
 		$call++;
 		(my $sql = $template) =~ s/:call\b/$call/g;
 
 		my $begin = history_us();
-		my $answer = $ask->($sql);
+		my ($ids) = $session->ask($sql);
 		my $end = history_us();
-		my @ids = @{ $answer // [] };
-		print {$history} join(' ', $name, $call, $begin, $end, @ids), "\n";
-		usleep(@ids ? rand($pause_us) : $poll_us);
+		print {$history} join(' ', $name, $call, $begin, $end, @{ $ids // [] }), "\n";
+		# a server that is not there is not asked all the time
+		usleep($ids && @$ids ? rand($between_us) : $between_us);
 	}
-	$disconnect->() if $pid;
 	exit 0;
 }
 

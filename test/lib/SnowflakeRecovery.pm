@@ -192,7 +192,7 @@ sub new
 	my $name = $params{name} // 'load';
 	my $sql = $params{sql} // 'INSERT INTO ids (g) SELECT generate_series(1, 10) RETURNING id';
 
-	return bless [ map { start_client($node, $params{dbname} // 'postgres', "$name$_", $sql) } 1 .. $count ],
+	return bless [ map { start_client($node, $params{dbname} // 'postgres', "$name$_", $sql, pause_us => $params{pause_us}) } 1 .. $count ],
 	  $class;
 }
 

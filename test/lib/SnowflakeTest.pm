@@ -11,6 +11,7 @@ use Exporter 'import';
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SnowflakeSession;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
@@ -18,6 +19,8 @@ our @EXPORT = qw(
   snowflake_node
   settings
   reload_until
+  keep_session
+  session
   status
   fails_with
   start_psql
@@ -95,12 +98,33 @@ sub reload_until
 	return;
 }
 
+# By the name of their server.
+my %sessions;
+
+# This server is asked for its status so often that a session stays for it.
+sub keep_session
+{
+	my ($node) = @_;
+
+	return $sessions{ $node->name } = SnowflakeSession->new($node->installed_command('psql'), $node->connstr('postgres'));
+}
+
+# That session, if there is one.
+sub session
+{
+	my ($node) = @_;
+
+	return $sessions{ $node->name };
+}
+
 # Expressions over the one row of snowflake_status.
 sub status
 {
 	my ($node, $columns) = @_;
+	my $query = "SELECT $columns FROM snowflake_status";
+	my $session = session($node);
 
-	return $node->safe_psql('postgres', "SELECT $columns FROM snowflake_status");
+	return $session ? $session->answer($query) : $node->safe_psql('postgres', $query);
 }
 
 # The statement must fail with this SQLSTATE, and what psql shows of the error

@@ -83,6 +83,8 @@ foreach my $i (1 .. 3)
 	is(node_of($one, $again), $first, 'with the same node ID');
 	$id = $again;
 	is(ledger($zk)->{$first}{claim}, $i + 1, 'by another claim');
+	# a smart stop waits for sessions
+	session($one)->disconnect;
 	$one->stop($i == 3 ? 'fast' : 'smart');
 }
 diag sprintf('first ID after the server accepts connections, in seconds: %s', join ', ', map { sprintf '%.3f', $_ } @seconds);

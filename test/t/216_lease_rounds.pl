@@ -33,7 +33,7 @@ my @nodes = map { lease_server("s$_", $zk->hosts, @range) } 1 .. 5;
 start_leasing($_) foreach @nodes;
 
 my $history = lease_history(@nodes);
-my %clients = map { $_->name => lease_clients($_, 1) } @nodes;
+my %clients = map { $_->name => lease_clients($_, 1, pause_us => 10_000) } @nodes;
 my (%seconds, %calls);
 
 # An ID as of a client of the test, waiting for the lease.

@@ -49,9 +49,10 @@ poll_until(sub { 2 == grep { status($_, 'lease_state') eq 'held' } @nodes }, 'tw
 my $history = lease_history(@nodes);
 my @clients = map {
 	my $node = $_;
-	[ $node, lease_clients($node, 2, name => 'many', sql => 'SELECT snowflake_next() FROM generate_series(1, 20)') ],
-	  [ $node, lease_clients($node, 1, name => 'batch', sql => 'SELECT snowflake_next_batch(50)') ],
-	  [ $node, lease_clients($node, 1, name => 'one', sql => 'SELECT snowflake_next()') ];
+	my @fast = (pause_us => 10_000);
+	[ $node, lease_clients($node, 2, name => 'many', sql => 'SELECT snowflake_next() FROM generate_series(1, 20)', @fast) ],
+	  [ $node, lease_clients($node, 1, name => 'batch', sql => 'SELECT snowflake_next_batch(50)', @fast) ],
+	  [ $node, lease_clients($node, 1, name => 'one', sql => 'SELECT snowflake_next()', @fast) ];
 } @nodes;
 
 sub release

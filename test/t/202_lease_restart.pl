@@ -307,8 +307,13 @@ $clock->set(0);
 wait_for($three, "lease_state = 'held'", 'the lease');
 
 # Given back, before it has found its lease.  Where it soon will, that is waited for.
-$offset = replaced_worker(sub { });
-is($three->safe_psql('postgres', 'SELECT snowflake_zookeeper_release()'), '', 'given back by a worker that has just begun');
+my $blind;
+$offset = replaced_worker(sub { $blind = $proxy->rule('lost', request => 'children', match => '/ids$', times => 1_000_000) });
+my $release = start_psql($three, 'postgres', 'SELECT snowflake_zookeeper_release()');
+usleep(500_000);
+$proxy->drop($blind);
+$release->finish;
+is($release->stderr, '', 'given back by a worker that has just begun');
 like(slurp_file($three->logfile, $offset), qr/node ID 5 was given back/, 'and ZooKeeper knows');
 $three->safe_psql('postgres', 'SELECT snowflake_zookeeper_claim()');
 wait_for($three, "lease_state = 'held'", 'the lease');

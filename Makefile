@@ -110,7 +110,7 @@ coverage:
 	@exec env PG_CONFIG='$(PG_CONFIG)' scripts/test.sh regress isolation tap coverage
 
 unit:
-	@$(MAKE) --no-print-directory -C test/unit check
+	@$(MAKE) --no-print-directory --keep-going -C test/unit check
 	@$(MAKE) --no-print-directory -C test/fuzz replay
 
 lint:

@@ -465,17 +465,20 @@ foreach my $method (qw(get set create delete exists children tree set_acl))
 	};
 }
 
-# Every transaction that the servers know of, in order: zxid, time_ms of the
-# leader's clock, session (as in tree()), and changes, each with op (create,
-# set, delete), path and, where there are any, data, version and ephemeral.
+# Every transaction of the ensemble, or of only these of its servers, in order:
+# zxid, time_ms of the leader's clock, session (as in tree()), and changes, each
+# with op (create, set, delete), path and, where there are any, data, version and
+# ephemeral.
 sub transactions
 {
-	my ($self) = @_;
+	my ($self, @only) = @_;
+	my @servers = @{ $self->{servers} };
 
+	@servers = map { $servers[ $_ - 1 ] } @only if @only;
 	return @{
 		$self->_own_client->request(
 			op => 'transactions',
-			directories => [ map { "$_->{directory}/data" } @{ $self->{servers} } ])
+			directories => [ map { "$_->{directory}/data" } @servers ])
 	};
 }
 

@@ -8,6 +8,7 @@ with one character (0 to 255) for each.  Ends with its input, so it does not
 outlive the test.
 """
 
+import collections
 import glob
 import json
 import logging
@@ -122,13 +123,21 @@ def read_log(path):
 
 
 def transactions(directories):
-    """All transactions in the data of these servers, in their order."""
+    """The transactions of an ensemble with its data in these directories, in their order.
+
+    One is done when most servers have it in their logs, and none of those leaves them.
+    A leader that was frozen finds out late that it is none any more: what it wrote
+    until then may stay in its log, and never happened.
+    """
     found = {}
+    logs = collections.Counter()
     for directory in directories:
+        own = {}
         for path in glob.glob(os.path.join(directory, "version-2", "log.*")):
-            for transaction in read_log(path):
-                found[transaction["zxid"]] = transaction
-    return [found[zxid] for zxid in sorted(found)]
+            own.update((transaction["zxid"], transaction) for transaction in read_log(path))
+        logs.update(own.keys())
+        found.update(own)
+    return [found[zxid] for zxid in sorted(found) if logs[zxid] > len(directories) / 2]
 
 
 # ---- Requests to the ensemble -----------------------------------------------

@@ -87,6 +87,25 @@ is(scalar(grep { $_->{path} eq '/a/e' && $_->{op} eq 'create' && $_->{ephemeral}
 	1, 'and the ephemeral one');
 is(scalar(grep { $_->{path} eq '/a/e' && $_->{op} eq 'delete' } @changes), 1, 'and that it went with its session');
 
+# What only the leader has written has not happened.
+$leader = $zk->leader;
+my $asking = $zk->client(hosts => '127.0.0.1:' . $zk->port($leader));
+$asking->session;
+my @followers = grep { $_ != $leader } 1 .. 3;
+$zk->freeze($_) foreach @followers;
+print { $asking->{to} } qq({"op":"set","path":"/a","data":"alone"}\n);
+
+sub written
+{
+	return scalar grep { ($_->{data} // '') eq 'alone' } map { @{ $_->{changes} } } $zk->transactions(@_);
+}
+
+usleep(20_000) until written($leader);
+is(written(), 0, 'the record does not have what only one server has');
+$zk->thaw($_) foreach @followers;
+ok(exists $asking->_answer->{ok}, 'when the others are back, it is done');
+is(written(), 1, 'and the record has it');
+
 #
 # The relay
 #

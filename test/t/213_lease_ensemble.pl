@@ -122,7 +122,7 @@ foreach my $start (1 .. 8)
 $zk->thaw($silent);
 $zk->wait_serving;
 diag sprintf('with a silent server in the ensemble, the first ID after: %s s', join ', ', map { sprintf '%.1f', $_ } @seconds);
-is(scalar(grep { $_ > 5 } @seconds), 0, 'it does not wait for the one that is silent');
+is(scalar(grep { $_ > 10 } @seconds), 0, 'it does not wait for the one that is silent');
 lease_settings($three, zookeeper_hosts => $zk->hosts, zookeeper_window => "${window_s}s");
 $three->start;
 
@@ -137,14 +137,15 @@ foreach my $how ('killed', 'frozen')
 	if ($how eq 'killed') { $zk->kill_all; }
 	else { $zk->freeze($_) foreach 1 .. 3; }
 	my $gone = time;
-	my ($last, $error) = ($gone, '');
-	while ($error eq '' && time < $gone + 4 * $window_s)
+	my ($last, $made) = ($gone, 1);
+	while ($made && time < $gone + 4 * $window_s)
 	{
 		usleep(20_000);
 		my $now = time;
-		$one->psql('postgres', 'SELECT snowflake_next()', stderr => \$error, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-		$last = $now if $error eq '';
+		(undef, $made) = session($one)->ask('SELECT snowflake_next()');
+		$last = $now if $made;
 	}
+	$one->psql('postgres', 'SELECT snowflake_next()', stderr => \my $error, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 	diag sprintf('with the ensemble %s, IDs were made for %.1f s of a window of %d s', $how, $last - $gone, $window_s);
 	like($error, qr/ERROR:  SF006: .*lease/, 'then there is an error that says so');
 	like($error, qr/DETAIL:  .+\nHINT:  /, 'and tells more');

@@ -163,6 +163,15 @@ sub goes_back
 	return;
 }
 
+# Releases or claims.  Returns what it says of that.
+sub by_hand
+{
+	my ($what, $on) = (@_, $node);
+
+	$on->psql('postgres', "SELECT snowflake_zookeeper_$what()", stderr => \my $stderr);
+	return $stderr;
+}
+
 # Extensions: of a session that is over, and of one that lives.
 $proxy->hold;
 wait_for_lease($other);
@@ -189,12 +198,12 @@ foreach my $end ('goes on', 'goes on, and the connection breaks', 'is killed', '
 
 	$node->stop;
 	wait_for_lease($other);
-	$other->stop;
+	is(by_hand('release', $other), '', "$name: the other has none");
 	$proxy->seen;
 	my $late = $proxy->rule('delayed', lease_request('claim'), seconds => 7);
 	$node->start;
 	poll_until(sub { grep { $_->{told} =~ /holder/ && $_->{request} eq 'multi' } $proxy->seen }, 'the claim');
-	$other->start;
+	by_hand('claim', $other);
 	wait_for_lease($other);
 	$clients{other}->wait_for_more(100);
 	$end_of_other{$end}->();
@@ -214,14 +223,6 @@ foreach my $end ('goes on', 'goes on, and the connection breaks', 'is killed', '
 
 # Given back by hand while ZooKeeper cannot be told, or cannot tell.  The session
 # goes on, and must not keep the node ID from others.
-sub by_hand
-{
-	my ($what) = @_;
-
-	$node->psql('postgres', "SELECT snowflake_zookeeper_$what()", stderr => \my $stderr);
-	return $stderr;
-}
-
 sub other_has_it
 {
 	my ($name) = @_;

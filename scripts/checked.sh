@@ -173,7 +173,7 @@ if [ "$CHECK" = asan ]; then
 		export PROVE_TESTS
 	fi
 fi
-[ "$CHECK" != valgrind ] || export PG_TEST_TIMEOUT_DEFAULT=1800 PGCTLTIMEOUT=600
+[ "$CHECK" != valgrind ] || export PG_TEST_TIMEOUT_DEFAULT=1800 PGCTLTIMEOUT=600 SNOWFLAKE_SLOWNESS=4
 status=0
 "$ROOT/scripts/test.sh" "$@" || status=$?
 

@@ -27,6 +27,7 @@ my ($build, $path) = build_with_places_to_fail('snowflake_zookeeper');
 plan skip_all => $path unless defined $build;
 
 my $zk = start_ensemble('zk', 3);
+my $slowness = $ENV{SNOWFLAKE_SLOWNESS} // 1;
 
 #
 # Two servers that want the same node ID
@@ -43,8 +44,8 @@ sub leased_node
 		dynamic_library_path = '$path'
 		snowflake.max_wait = '1s'
 		snowflake.zookeeper_hosts = '$hosts'
-		snowflake.zookeeper_session_timeout = '1s'
-		snowflake.zookeeper_window = '2s'
+		snowflake.zookeeper_session_timeout = '${slowness}s'
+		snowflake.zookeeper_window = '@{[ 2 * $slowness ]}s'
 		snowflake.zookeeper_node_range = '5'});
 	$node->append_conf('postgresql.conf', $params{settings} // '');
 	$params{clock} = fake_clock($node) if $params{clock};

@@ -1,6 +1,8 @@
 # Leasing a node ID: the first ID after a start, what snowflake_status says, what
 # is in ZooKeeper, stopping and starting, which node ID is taken, how often
 # ZooKeeper is written to, and the module where it has nothing to do.
+#
+# SNOWFLAKE_SLOWNESS is how many times as long that first ID may take.
 
 use strict;
 use warnings;
@@ -89,7 +91,7 @@ foreach my $i (1 .. 3)
 }
 diag sprintf('first ID after the server accepts connections, in seconds: %s', join ', ', map { sprintf '%.3f', $_ } @seconds);
 # Not the slowest: a machine may be busy once.
-cmp_ok((sort { $a <=> $b } @seconds)[1], '<=', 2, 'the first ID comes within two seconds');
+cmp_ok((sort { $a <=> $b } @seconds)[1], '<=', 2 * ($ENV{SNOWFLAKE_SLOWNESS} // 1), 'the first ID comes within two seconds');
 
 #
 # Several servers

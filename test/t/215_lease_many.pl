@@ -26,8 +26,14 @@ my $count = $ENV{SNOWFLAKE_SERVERS} // 50;
 my $ids = 16;
 my $zk = start_ensemble('zk', 3);
 
+# Leases are given back, and last long enough for what so many processes take.
+my @settings = (
+	zookeeper_hosts => $zk->hosts,
+	zookeeper_node_range => '0-' . ($ids - 1),
+	zookeeper_session_timeout => '20s',
+	zookeeper_window => '30s');
+
 # As small as servers can be; copies of one, which has made no ID yet.
-my @settings = (zookeeper_hosts => $zk->hosts, zookeeper_node_range => '0-' . ($ids - 1));
 my $first = lease_server('s1', '', init => ['--wal-segsize=1']);
 $first->append_conf('postgresql.conf', q{
 shared_buffers = '1MB'
@@ -56,6 +62,7 @@ foreach my $i (2 .. $count)
 
 	$node->init_from_backup($first, 'copy');
 	lease_settings($node, @settings);
+	keep_session($node);
 	push @nodes, $node;
 }
 
